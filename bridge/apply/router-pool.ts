@@ -1,0 +1,142 @@
+import { type ConnectionOptions, RouterConnection } from '../routeros/connection.ts';
+import { RouterError } from '../routeros/errors.ts';
+import type { RouterAccess } from '../../src/protocol/messages.ts';
+
+const REFUSAL_MS = 60_000;
+const KEEPALIVE_MS = 15_000;
+
+/** What is known of a router without asking it. */
+export type RouterState = 'connected' | 'idle' | 'unreachable' | 'refused';
+
+export interface PoolOptions {
+  /** Never goes back; performance.now unless told. */
+  now_ms?: () => number;
+  /** 60,000 unless told. */
+  idle_ms?: number;
+  connect_timeout_ms?: number;
+  command_timeout_ms?: number;
+}
+
+export interface Lease {
+  connection: RouterConnection;
+  /** From the start of connecting to the answer of the sign-in. */
+  latency_ms: number;
+  /** What the connection had sent before it was taken. */
+  commands_before: number;
+}
+
+interface Held {
+  key: string;
+  connection: RouterConnection;
+  latency_ms: number;
+  idle_timer: NodeJS.Timeout | null;
+}
+
+interface Refusal {
+  key: string;
+  until_ms: number;
+  message: string;
+}
+
+/** One open connection for each router. The queue sees to it that nobody takes one that is in use. */
+export class RouterPool {
+  readonly #options: PoolOptions;
+  readonly #held = new Map<string, Held>();
+  readonly #refusals = new Map<string, Refusal>();
+  readonly #unreachable = new Set<string>();
+  readonly #closing = new AbortController();
+
+  constructor(options: PoolOptions = {}) {
+    this.#options = options;
+  }
+
+  /** The open connection or, where there is none for just these credentials, a new one. */
+  async take(router: RouterAccess, password: string, how: { is_fresh?: boolean } = {}): Promise<Lease> {
+    const options = this.#describe(router, password);
+    const key = JSON.stringify(options);
+    const held = this.#held.get(router.id);
+    if (held?.idle_timer) clearTimeout(held.idle_timer);
+    if (held && held.key === key && !held.connection.closed && !how.is_fresh) {
+      const { connection, latency_ms } = held;
+      return { connection, latency_ms, commands_before: connection.commands_sent };
+    }
+    await this.discard(router.id);
+    this.#refuseRepeat(router.id, key);
+    return await this.#open(router.id, key, options);
+  }
+
+  /** Keeps the connection for the next one, for a while. */
+  release(router_id: string): void {
+    const held = this.#held.get(router_id);
+    if (!held) return;
+    if (held.idle_timer) clearTimeout(held.idle_timer);
+    held.idle_timer = setTimeout(() => void this.discard(router_id), this.#options.idle_ms ?? 60_000);
+    held.idle_timer.unref();
+  }
+
+  async discard(router_id: string): Promise<void> {
+    const held = this.#held.get(router_id);
+    if (!held) return;
+    this.#held.delete(router_id);
+    if (held.idle_timer) clearTimeout(held.idle_timer);
+    await held.connection.close();
+  }
+
+  getState(router_id: string): RouterState {
+    if (this.#held.get(router_id)?.connection.closed === false) return 'connected';
+    const refusal = this.#refusals.get(router_id);
+    if (refusal && refusal.until_ms > this.#now()) return 'refused';
+    return this.#unreachable.has(router_id) ? 'unreachable' : 'idle';
+  }
+
+  /** Closes all of them, those in use too, and opens no more. */
+  async close(): Promise<void> {
+    this.#closing.abort();
+    await Promise.all([...this.#held.keys()].map(router_id => this.discard(router_id)));
+  }
+
+  async #open(router_id: string, key: string, options: ConnectionOptions): Promise<Lease> {
+    const { signal } = this.#closing;
+    if (signal.aborted) throw new RouterError('lost', 'the bridge is stopping');
+    const started_ms = this.#now();
+    try {
+      const connection = await RouterConnection.open(options, signal);
+      const latency_ms = Math.round(this.#now() - started_ms);
+      this.#held.set(router_id, { key, connection, latency_ms, idle_timer: null });
+      this.#refusals.delete(router_id);
+      this.#unreachable.delete(router_id);
+      if (signal.aborted) await this.discard(router_id);
+      return { connection, latency_ms, commands_before: 0 };
+    } catch (error) {
+      if (error instanceof RouterError && error.kind === 'login') this.#noteRefusal(router_id, key, error.message);
+      else this.#unreachable.add(router_id);
+      throw error;
+    }
+  }
+
+  /** Firewalls ban those who try a wrong password again and again. */
+  #refuseRepeat(router_id: string, key: string): void {
+    const refusal = this.#refusals.get(router_id);
+    if (!refusal || refusal.key !== key || refusal.until_ms <= this.#now()) return;
+    const left_s = Math.ceil((refusal.until_ms - this.#now()) / 1000);
+    throw new RouterError('login', `${refusal.message}; not tried again for ${left_s} s unless the password changes`);
+  }
+
+  #noteRefusal(router_id: string, key: string, message: string): void {
+    const now_ms = this.#now();
+    for (const [id, { until_ms }] of this.#refusals) if (until_ms <= now_ms) this.#refusals.delete(id);
+    this.#refusals.set(router_id, { key, message, until_ms: now_ms + REFUSAL_MS });
+    this.#unreachable.delete(router_id);
+  }
+
+  #describe(router: RouterAccess, password: string): ConnectionOptions {
+    const { host, port, username, use_tls, tls_fingerprint } = router;
+    const { connect_timeout_ms, command_timeout_ms } = this.#options;
+    const tls = use_tls ? { fingerprint: tls_fingerprint ?? undefined } : undefined;
+    return { host, port, username, password, tls, connect_timeout_ms, command_timeout_ms, keepalive_ms: KEEPALIVE_MS };
+  }
+
+  #now(): number {
+    return this.#options.now_ms?.() ?? performance.now();
+  }
+}

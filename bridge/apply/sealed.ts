@@ -1,0 +1,29 @@
+import { compactDecrypt, importJWK } from 'jose';
+import type { BridgeConfig } from '../config.ts';
+import { SealedPart } from '../../src/protocol/messages.ts';
+import { BridgeFailure } from './failure.ts';
+
+export type OpenSealed = (sealed: string) => Promise<SealedPart>;
+
+/** The opener for what was sealed to this bridge's key. Its failures say nothing of what was inside. */
+export async function makeSealedOpener(private_key: BridgeConfig['private_key']): Promise<OpenSealed> {
+  const key = await importJWK({ ...private_key }, 'ECDH-ES');
+  return async sealed => {
+    const opened = await compactDecrypt(sealed, key, {
+      keyManagementAlgorithms: ['ECDH-ES'],
+      contentEncryptionAlgorithms: ['A256GCM'],
+    }).catch(() => null);
+    if (!opened) throw new BridgeFailure('INVALID_MESSAGE', "the sealed part isn't for this bridge's key: enrol again");
+    const part = SealedPart.safeParse(parseJson(opened.plaintext));
+    if (!part.success) throw new BridgeFailure('INVALID_MESSAGE', 'the sealed part is not what the bridge expects');
+    return part.data;
+  };
+}
+
+function parseJson(bytes: Uint8Array): unknown {
+  try {
+    return JSON.parse(new TextDecoder().decode(bytes)) as unknown;
+  } catch {
+    return null;
+  }
+}

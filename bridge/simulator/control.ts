@@ -1,0 +1,120 @@
+// The control port: HTTP and JSON on loopback, to look into the simulated router and make things happen.
+import { createServer } from 'node:http';
+import type { IncomingMessage } from 'node:http';
+import { DialError } from './dial.ts';
+import { readFaults } from './faults.ts';
+import type { Faults } from './faults.ts';
+import { MENUS } from './menus.ts';
+import type { SimulatedRouter } from './router.ts';
+import { closeServer, listen } from './sockets.ts';
+
+export interface Controlled {
+  router: SimulatedRouter;
+  setFaults(faults: Partial<Faults>): void;
+  dropConnections(): void;
+}
+
+interface Answer {
+  status: number;
+  body: unknown;
+}
+
+const MAX_BODY_BYTES = 64 * 1024;
+const LOOPBACK_HOST = /^(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$/i;
+
+export async function startControl(port: number, controlled: Controlled) {
+  const server = createServer((request, response) => {
+    answerRequest(request, controlled)
+      .catch((error: unknown): Answer => describeError(error))
+      .then(({ status, body }) => {
+        const is_text = typeof body === 'string';
+        response.writeHead(status, { 'content-type': is_text ? 'text/plain; charset=utf-8' : 'application/json' });
+        response.end(is_text ? body : `${JSON.stringify(body)}\n`);
+      });
+  });
+  const actual_port = await listen(server, port);
+  return {
+    port: actual_port,
+    stop: async () => {
+      const closed = closeServer(server);
+      server.closeAllConnections();
+      await closed;
+    },
+  };
+}
+
+async function answerRequest(request: IncomingMessage, controlled: Controlled): Promise<Answer> {
+  // A page in somebody's browser can reach loopback too; its Host or Origin gives it away.
+  if (!LOOPBACK_HOST.test(request.headers.host ?? '') || request.headers.origin !== undefined) {
+    return { status: 403, body: { error: 'only for programs on this machine' } };
+  }
+  const url = new URL(request.url ?? '/', 'http://127.0.0.1');
+  const { router } = controlled;
+  switch (`${request.method} ${url.pathname}`) {
+    case 'GET /export':
+      return { status: 200, body: router.export({ show_sensitive: readSwitch(url, 'show_sensitive') }) };
+    case 'GET /rows':
+      return listRows(router, url.searchParams.get('menu') ?? '');
+    case 'POST /faults':
+      controlled.setFaults(readFaults(await readJson(request)));
+      return { status: 200, body: { ok: true } };
+    case 'POST /dial':
+      return dial(router, await readJson(request));
+    case 'POST /hang-up':
+      return { status: 200, body: { ended: router.hangUp(readText(await readJson(request), 'name') ?? '') } };
+    case 'POST /drop-connections':
+      controlled.dropConnections();
+      return { status: 200, body: { ok: true } };
+    default:
+      return { status: 404, body: { error: `nothing here: ${request.method} ${url.pathname}` } };
+  }
+}
+
+function readSwitch(url: URL, name: string): boolean | undefined {
+  const value = url.searchParams.get(name);
+  return value === null ? undefined : value === '1' || value === 'true';
+}
+
+function listRows(router: SimulatedRouter, menu: string): Answer {
+  if (!MENUS.has(menu)) return { status: 404, body: { error: `no such menu: ${menu}` } };
+  return { status: 200, body: router.rows(menu) };
+}
+
+function dial(router: SimulatedRouter, input: unknown): Answer {
+  const name = readText(input, 'name');
+  if (name === undefined) throw new TypeError('name is missing');
+  const options = { address: readText(input, 'address'), caller_id: readText(input, 'caller_id') };
+  return { status: 200, body: { id: router.dial(name, options) } };
+}
+
+function readText(input: unknown, name: string): string | undefined {
+  const value: unknown =
+    typeof input === 'object' && input !== null ? Object.entries(input).find(([key]) => key === name)?.[1] : null;
+  if (value === undefined || value === null) return undefined;
+  if (typeof value !== 'string') throw new TypeError(`${name} must be text`);
+  return value;
+}
+
+async function readJson(request: IncomingMessage): Promise<unknown> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of request) {
+    const bytes = Buffer.from(chunk as Uint8Array);
+    length += bytes.length;
+    if (length > MAX_BODY_BYTES) throw new TypeError('the body is too long');
+    chunks.push(bytes);
+  }
+  const text = Buffer.concat(chunks).toString('utf8');
+  if (text.trim() === '') return {};
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    throw new TypeError('the body is not JSON');
+  }
+}
+
+function describeError(error: unknown): Answer {
+  if (error instanceof DialError) return { status: 409, body: { error: error.message } };
+  if (error instanceof TypeError) return { status: 400, body: { error: error.message } };
+  return { status: 500, body: { error: 'the simulated router failed' } };
+}

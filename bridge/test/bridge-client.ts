@@ -1,0 +1,169 @@
+/** A bridge on a state folder of its own, and the Worker's part of the talk with it. */
+import { randomBytes, randomUUID } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { CompactEncrypt, exportJWK, generateKeyPair, importJWK } from 'jose';
+import { ApplyAnswer, BridgeError } from '../../src/protocol/messages.ts';
+import type { ApplyRequest, DesiredItem, DesiredProfile, RouterAccess } from '../../src/protocol/messages.ts';
+import { NONCE_HEADER, signAnswer, SIGNATURE_HEADER, signRequest, TIME_HEADER } from '../../src/protocol/signature.ts';
+import { BridgeConfig, writeConfig } from '../config.ts';
+import { makeLog } from '../log.ts';
+import { type BridgeOptions, type RunningBridge, startBridge } from '../run.ts';
+
+export const ROUTER_PASSWORD = 'router-Pa55word-7731';
+
+export interface Sent {
+  status: number;
+  text: string;
+  headers: Headers;
+  nonce: string;
+  is_signed_right: boolean;
+}
+
+export interface SendOptions {
+  time_ms?: number;
+  nonce?: string;
+  secret?: string;
+  /** Sent instead of what was signed. */
+  body_sent?: string;
+  path_sent?: string;
+  method_sent?: string;
+  headers?: Record<string, string>;
+}
+
+export type Desired = Partial<Omit<ApplyRequest, 'router' | 'sealed'>> & {
+  router?: Partial<RouterAccess>;
+  router_password?: string;
+  passwords?: Record<string, string>;
+};
+
+export class TestBridge {
+  readonly state_dir: string;
+  readonly config: BridgeConfig;
+  readonly log_lines: string[] = [];
+  readonly answers: string[] = [];
+  readonly router_id = randomUUID();
+  running: RunningBridge | null = null;
+  router_port = 0;
+  revision = 1;
+
+  constructor(state_dir: string, config: BridgeConfig) {
+    this.state_dir = state_dir;
+    this.config = config;
+  }
+
+  static async make(): Promise<TestBridge> {
+    const { privateKey } = await generateKeyPair('ECDH-ES', { crv: 'P-256', extractable: true });
+    const config = BridgeConfig.parse({
+      bridge_id: randomUUID(),
+      tenant_id: randomUUID(),
+      name: 'Gudang',
+      cloud_url: 'http://127.0.0.1:1',
+      signing_secret: randomBytes(32).toString('base64url'),
+      private_key: await exportJWK(privateKey),
+    });
+    const state_dir = await mkdtemp(join(tmpdir(), 'rukun-bridge-'));
+    await writeConfig(state_dir, config);
+    return new TestBridge(state_dir, config);
+  }
+
+  async start(options: Partial<BridgeOptions> = {}): Promise<void> {
+    const log = makeLog(line => this.log_lines.push(line));
+    this.running = await startBridge({ state_dir: this.state_dir, port: 0, log, ...options });
+  }
+
+  async stop(): Promise<void> {
+    await this.running?.stop();
+    this.running = null;
+  }
+
+  async end(): Promise<void> {
+    await this.stop();
+    await rm(this.state_dir, { recursive: true });
+  }
+
+  async send(method: string, path: string, body = '', options: SendOptions = {}): Promise<Sent> {
+    const { time_ms = Date.now(), nonce = randomUUID(), secret = this.config.signing_secret } = options;
+    const signature = await signRequest(secret, { time_ms, nonce, method, path, body });
+    const method_sent = options.method_sent ?? method;
+    const response = await fetch(`http://127.0.0.1:${this.running?.port}${options.path_sent ?? path}`, {
+      method: method_sent,
+      headers: {
+        [TIME_HEADER]: String(time_ms),
+        [NONCE_HEADER]: nonce,
+        [SIGNATURE_HEADER]: signature,
+        ...options.headers,
+      },
+      ...(method_sent === 'GET' ? {} : { body: options.body_sent ?? body }),
+    });
+    const text = await response.text();
+    this.answers.push(text);
+    const expected = await signAnswer(this.config.signing_secret, nonce, response.status, text);
+    const is_signed_right = response.headers.get(SIGNATURE_HEADER) === expected;
+    return { status: response.status, text, headers: response.headers, nonce, is_signed_right };
+  }
+
+  async seal(part: unknown): Promise<string> {
+    const { kty, crv, x, y } = this.config.private_key;
+    const key = await importJWK({ kty, crv, x, y }, 'ECDH-ES');
+    const plaintext = new TextEncoder().encode(JSON.stringify(part));
+    return new CompactEncrypt(plaintext).setProtectedHeader({ alg: 'ECDH-ES', enc: 'A256GCM' }).encrypt(key);
+  }
+
+  async writeApply(desired: Desired): Promise<string> {
+    const { router, router_password = ROUTER_PASSWORD, passwords = {}, ...rest } = desired;
+    return JSON.stringify({
+      router: this.describeRouter(router),
+      revision: this.revision,
+      profiles: [],
+      items: [],
+      sealed: await this.seal({ router_password, item_passwords: passwords }),
+      ...rest,
+    } satisfies ApplyRequest);
+  }
+
+  describeRouter(changes: Partial<RouterAccess> = {}): RouterAccess {
+    const { router_id, router_port } = this;
+    const access = { id: router_id, host: '127.0.0.1', port: router_port, username: 'rukun' };
+    return { ...access, use_tls: false, tls_fingerprint: null, ...changes };
+  }
+
+  async apply(desired: Desired): Promise<ApplyAnswer> {
+    const sent = await this.send('POST', '/v1/apply', await this.writeApply(desired));
+    if (sent.status !== 200 || !sent.is_signed_right) throw new Error(`${sent.status} ${sent.text}`);
+    return ApplyAnswer.parse(JSON.parse(sent.text));
+  }
+
+  async failApply(desired: Desired): Promise<{ status: number; code: string; message: string }> {
+    const sent = await this.send('POST', '/v1/apply', await this.writeApply(desired));
+    if (sent.status === 200 || !sent.is_signed_right) throw new Error(`${sent.status} ${sent.text}`);
+    return { status: sent.status, ...BridgeError.parse(JSON.parse(sent.text)).error };
+  }
+}
+
+export function makeProfile(changes: Partial<DesiredProfile> = {}): DesiredProfile {
+  const fields = { 'rate-limit': '5M/10M', 'local-address': '10.10.0.1' };
+  return { name: 'paket-10m', marker: 'rukun:plan:0193a2b4', adopt: false, fields, ...changes };
+}
+
+type ItemChanges = Partial<Omit<DesiredItem, 'desired'>> & { desired?: Partial<DesiredItem['desired']> | null };
+
+export function makeItem(name: string, { desired, ...changes }: ItemChanges = {}): DesiredItem {
+  const state = { profile: 'paket-10m', disabled: false, remote_address: null, ...desired };
+  return {
+    ref: `line-${name}`,
+    generation: 1,
+    kind: 'ppp_secret',
+    key: name,
+    marker: `rukun:C-${name}`,
+    adopt: false,
+    password_written: false,
+    ...changes,
+    desired: desired === null ? null : state,
+  };
+}
+
+export const passwordOf = (name: string) => `secret-of-${name}-99`;
+export const passwordsOf = (...names: string[]) =>
+  Object.fromEntries(names.map(name => [`line-${name}`, passwordOf(name)]));

@@ -1,0 +1,625 @@
+import { createHash, generateKeyPairSync, sign } from 'node:crypto';
+import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import { createServer as createTlsServer, type TlsOptions } from 'node:tls';
+import { afterEach, describe, expect, it } from 'vitest';
+import { type ConnectionOptions, RouterConnection, RouterError } from '../routeros/connection.ts';
+
+// The peers here speak the protocol by hand, with none of our codec: a mistake in it must not cancel out.
+
+type Words = (string | Buffer)[];
+
+function writeLength(length: number): Buffer {
+  if (length < 0x80) return Buffer.from([length]);
+  if (length < 0x4000) return Buffer.from([0x80 + Math.floor(length / 256), length % 256]);
+  return Buffer.from([0xc0 + Math.floor(length / 65_536), Math.floor(length / 256) % 256, length % 256]);
+}
+
+function sentence(...words: Words): Buffer {
+  const parts = words.map(word => Buffer.from(word as string)).flatMap(word => [writeLength(word.length), word]);
+  return Buffer.concat([...parts, Buffer.from([0])]);
+}
+
+/** Cuts whole sentences off the front of what came in. */
+function readSentences(state: { rest: Buffer }, chunk: Buffer): string[][] {
+  state.rest = Buffer.concat([state.rest, chunk]);
+  const sentences: string[][] = [];
+  let words: string[] = [];
+  for (let at = 0, done = 0; ;) {
+    const first = state.rest[at];
+    const size = first === undefined ? 0 : first < 0x80 ? 1 : first < 0xc0 ? 2 : 3;
+    if (first === undefined || at + size > state.rest.length) return cut(done);
+    const length = size === 1 ? first : state.rest.readUIntBE(at, size) - (size === 2 ? 0x8000 : 0xc00000);
+    if (at + size + length > state.rest.length) return cut(done);
+    words.push(state.rest.toString('utf8', at + size, at + size + length));
+    at += size + length;
+    if (length > 0) continue;
+    sentences.push(words.slice(0, -1));
+    words = [];
+    done = at;
+  }
+  function cut(done: number): string[][] {
+    state.rest = state.rest.subarray(done);
+    return sentences;
+  }
+}
+
+interface Peer {
+  /** Writes one sentence with the tag of the command. */
+  reply(...words: Words): void;
+  socket: Socket;
+  tag: string;
+}
+type Handler = (words: string[], peer: Peer) => void;
+
+interface Router {
+  options: ConnectionOptions;
+  received: string[][];
+  connections: number;
+}
+
+const servers: Server[] = [];
+const sockets: Socket[] = [];
+const opened: RouterConnection[] = [];
+
+afterEach(async () => {
+  await Promise.all(opened.splice(0).map(connection => connection.close()));
+  for (const socket of sockets.splice(0)) socket.destroy();
+  await Promise.all(servers.splice(0).map(server => new Promise(resolve => server.close(resolve))));
+});
+
+async function startServer(server: Server): Promise<number> {
+  servers.push(server);
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
+  return (server.address() as AddressInfo).port;
+}
+
+interface RouterSettings {
+  is_login_ours?: boolean;
+  write?: (socket: Socket, bytes: Buffer) => void;
+  tls?: TlsOptions;
+}
+
+/** A router that lets anyone in and leaves every other command to the handler. */
+async function startRouter(handle: Handler, settings: RouterSettings = {}): Promise<Router> {
+  const router: Router = { options: null as never, received: [], connections: 0 };
+  const write = settings.write ?? ((socket, bytes) => socket.write(bytes));
+  const accept = (socket: Socket) => {
+    router.connections++;
+    sockets.push(socket);
+    const state = { rest: Buffer.alloc(0) };
+    socket.setNoDelay(true);
+    socket.on('error', () => undefined);
+    socket.on('data', chunk => {
+      for (const words of readSentences(state, chunk as Buffer)) {
+        router.received.push(words);
+        const tag_word = words.find(word => word.startsWith('.tag='));
+        const tag_words = tag_word ? [tag_word] : [];
+        const reply = (...reply_words: Words) =>
+          write(socket, sentence(reply_words[0] ?? '', ...tag_words, ...reply_words.slice(1)));
+        if (words[0] === '/login' && !settings.is_login_ours) reply('!done');
+        else handle(words, { reply, socket, tag: tag_word?.slice(5) ?? '' });
+      }
+    });
+  };
+  const server = settings.tls ? createTlsServer(settings.tls, accept) : createServer(accept);
+  const port = await startServer(server);
+  router.options = { host: '127.0.0.1', port, username: 'admin', password: 'pa55=wörd' };
+  return router;
+}
+
+async function open(router: Router, options: Partial<ConnectionOptions> = {}): Promise<RouterConnection> {
+  const connection = await RouterConnection.open({ ...router.options, ...options });
+  opened.push(connection);
+  return connection;
+}
+
+async function catchError(promise: Promise<unknown>): Promise<RouterError> {
+  const error = await promise.then(
+    () => new Error('nothing was thrown'),
+    (thrown: unknown) => thrown,
+  );
+  expect(error).toBeInstanceOf(RouterError);
+  expect((error as Error).message).not.toContain('pa55');
+  return error as RouterError;
+}
+
+const wait = (ms: number) => new Promise(resolve => setTimeout(resolve, ms));
+const answerDone: Handler = (_words, peer) => peer.reply('!done');
+
+describe('signing in', () => {
+  it('is one sentence of exactly these bytes', async () => {
+    const bytes: number[] = [];
+    const server = createServer(socket => {
+      sockets.push(socket);
+      socket.on('data', chunk => {
+        bytes.push(...(chunk as Buffer));
+        socket.write(Buffer.from([5, 0x21, 0x64, 0x6f, 0x6e, 0x65, 0])); // !done
+      });
+    });
+    const port = await startServer(server);
+    const connection = await RouterConnection.open({ host: '127.0.0.1', port, username: 'a', password: 'b' });
+    opened.push(connection);
+    expect(Buffer.from(bytes).toString('latin1')).toBe('\x06/login\x07=name=a\x0b=password=b\0');
+    expect(connection).toMatchObject({ closed: false, commands_sent: 1, bytes_received: 7, tls_fingerprint: null });
+  });
+
+  it('answers the challenge of routers before 6.43', async () => {
+    const challenge = '0123456789abcdef0123456789abcdef';
+    const router = await startRouter(
+      (words, peer) => {
+        if (words.some(word => word.startsWith('=password='))) return peer.reply('!done', `=ret=${challenge}`);
+        const clear = Buffer.concat([Buffer.from([0]), Buffer.from('pa55=wörd'), Buffer.from(challenge, 'hex')]);
+        const expected = `=response=00${createHash('md5').update(clear).digest('hex')}`;
+        if (words.includes(expected)) peer.reply('!done');
+        else peer.reply('!trap', '=message=cannot log in');
+      },
+      { is_login_ours: true },
+    );
+    await open(router);
+    expect(router.received).toHaveLength(2);
+  });
+
+  it.each(['zz', 'abc', ''])('refuses the challenge %j', async challenge => {
+    const router = await startRouter((_words, peer) => peer.reply('!done', `=ret=${challenge}`), {
+      is_login_ours: true,
+    });
+    expect((await catchError(open(router))).kind).toBe('protocol');
+  });
+
+  it.each([
+    ['=message=invalid user name or password (6)', 'invalid user name or password (6)'],
+    ['=message=cannot log in', 'cannot log in'],
+    ['=message=bad pa55=wörd given', 'bad *** given'],
+  ])('tries a wrong password exactly once: %s', async (word, message) => {
+    const router = await startRouter(
+      (_words, peer) => {
+        peer.reply('!trap', word);
+        peer.reply('!done');
+      },
+      { is_login_ours: true },
+    );
+    const error = await catchError(open(router));
+    expect(error).toMatchObject({ kind: 'login', message, outcome_unknown: false });
+    await wait(50);
+    expect(router).toMatchObject({ connections: 1, received: { length: 1 } });
+  });
+
+  it('takes a fatal answer to it', async () => {
+    const answer =
+      (text: string): Handler =>
+      (_words, peer) =>
+        void peer.socket.end(sentence('!fatal', text));
+    const wrong = await startRouter(answer('invalid user name or password'), { is_login_ours: true });
+    expect(await catchError(open(wrong))).toMatchObject({ kind: 'login' });
+    const full = await startRouter(answer('too many sessions'), { is_login_ours: true });
+    expect(await catchError(open(full))).toMatchObject({ kind: 'lost', message: 'too many sessions' });
+  });
+
+  it('ends in time where the router accepts and is silent, closes, or is not there', async () => {
+    const silent = await startRouter(() => undefined, { is_login_ours: true });
+    expect((await catchError(open(silent, { command_timeout_ms: 50 }))).kind).toBe('timeout');
+    const closing = await startRouter((_words, peer) => void peer.socket.destroy(), { is_login_ours: true });
+    expect((await catchError(open(closing))).kind).toBe('lost');
+    expect((await catchError(open(silent, { port: 1 }))).kind).toBe('unreachable');
+  });
+
+  it('can be given up', async () => {
+    const silent = await startRouter(() => undefined, { is_login_ours: true });
+    const abort = new AbortController();
+    const opening = RouterConnection.open(silent.options, abort.signal);
+    await wait(30);
+    abort.abort();
+    expect((await catchError(opening)).kind).toBe('lost');
+    expect((await catchError(RouterConnection.open(silent.options, abort.signal))).kind).toBe('unreachable');
+  });
+});
+
+describe('commands', () => {
+  it('print asks for what it is told and reads rows', async () => {
+    const router = await startRouter((_words, peer) => {
+      peer.reply('!re', '=.id=*1A', '=comment=a=b=\nc', '=profile=', '=disabled=false');
+      peer.reply('!re', Buffer.from('=.id=*1B'), Buffer.concat([Buffer.from('=comment=Caf'), Buffer.from([0xe9])]));
+      peer.reply('!done');
+    });
+    const connection = await open(router);
+    const options = { proplist: ['.id', 'comment'], query: ['?name=x', '?disabled=no', '?#|'], detail: true };
+    expect(await connection.print('/ppp/secret', options)).toEqual([
+      { '.id': '*1A', comment: 'a=b=\nc', profile: '', disabled: 'false' },
+      { '.id': '*1B', comment: 'Café' },
+    ]);
+    expect(router.received[1]!.slice(0, -1)).toEqual([
+      '/ppp/secret/print',
+      '=.proplist=.id,comment',
+      '=detail=',
+      '?name=x',
+      '?disabled=no',
+      '?#|',
+    ]);
+  });
+
+  it('print takes no rows, !empty, and a count', async () => {
+    const router = await startRouter((words, peer) => {
+      if (words.includes('=count-only=')) return peer.reply('!done', '=ret=42');
+      if (words[0] === '/ip/pool/print') peer.reply('!empty');
+      peer.reply('!done');
+    });
+    const connection = await open(router);
+    expect(await connection.print('/ip/pool')).toEqual([]);
+    expect(await connection.print('/ppp/secret')).toEqual([]);
+    expect(await connection.print('/ppp/secret', { count_only: true })).toEqual([{ ret: '42' }]);
+  });
+
+  it('writes are these words', async () => {
+    const router = await startRouter((words, peer) =>
+      words[0]!.endsWith('/add') ? peer.reply('!done', '=ret=*1A') : peer.reply('!done'),
+    );
+    const connection = await open(router);
+    expect(await connection.add('/ppp/secret', { name: 'budi', comment: 'x=\ny' })).toBe('*1A');
+    await connection.set('/ppp/secret', '*1A', { disabled: 'yes' });
+    await connection.unset('/ppp/secret', '*1A', 'rate-limit');
+    await connection.remove('/ppp/secret', '*1A');
+    expect(await connection.run('/system/reboot')).toEqual([]);
+    expect(router.received.slice(1).map(words => words.slice(0, -1))).toEqual([
+      ['/ppp/secret/add', '=name=budi', '=comment=x=\ny'],
+      ['/ppp/secret/set', '=.id=*1A', '=disabled=yes'],
+      ['/ppp/secret/unset', '=.id=*1A', '=value-name=rate-limit'],
+      ['/ppp/secret/remove', '=.id=*1A'],
+      ['/system/reboot'],
+    ]);
+    expect(connection.commands_sent).toBe(6);
+  });
+
+  it('an add without an id leaves its outcome open; an empty word is refused before it is sent', async () => {
+    const connection = await open(await startRouter(answerDone));
+    expect(await catchError(connection.add('/ip/pool', {}))).toMatchObject({ kind: 'protocol', outcome_unknown: true });
+    expect(await catchError(connection.run('/ip/pool/print', ['']))).toMatchObject({ kind: 'protocol' });
+    expect(connection.commands_sent).toBe(2);
+  });
+
+  it('a trap rejects with the words of the router, and its !done disturbs nothing', async () => {
+    const router = await startRouter((words, peer) => {
+      if (words[0] === '/ip/pool/print') return peer.reply('!done');
+      peer.reply('!trap', '=category=4', '=message=failure: secret with the same name already exists');
+      peer.reply('!done');
+    });
+    const connection = await open(router);
+    const error = await catchError(connection.add('/ppp/secret', { name: 'x', password: 'secret' }));
+    expect(error).toMatchObject({
+      kind: 'trap',
+      category: 4,
+      message: 'failure: secret with the same name already exists',
+      outcome_unknown: false,
+    });
+    expect(await connection.print('/ip/pool')).toEqual([]);
+  });
+
+  it('a trap without reason or category, and one that holds a password', async () => {
+    const router = await startRouter((words, peer) => {
+      if (words[0] === '/a/add') peer.reply('!trap', '=category=x');
+      else peer.reply('!trap', '=message=hunter2 is no good password');
+    });
+    const connection = await open(router);
+    expect(await catchError(connection.add('/a', {}))).toMatchObject({ category: null, kind: 'trap' });
+    const error = await catchError(connection.set('/ppp/secret', '*1', { password: 'hunter2' }));
+    expect(error.message).toBe('*** is no good password');
+  });
+
+  it('tells many commands apart, with at most 16 in flight and every tag once', async () => {
+    const held: { name: string; peer: Peer }[] = [];
+    let most = 0;
+    const router = await startRouter((words, peer) => {
+      held.push({ name: words[1]!, peer });
+      most = Math.max(most, held.length);
+      // Answered in bundles and backwards, so that answers cross.
+      setTimeout(() => {
+        for (const { name, peer: to } of held.splice(0).reverse()) {
+          to.reply('!re', `=name=${name}`);
+          to.reply('!done');
+        }
+      }, 2);
+    });
+    const connection = await open(router);
+    const asked = Array.from({ length: 500 }, (_, index) => connection.run('/x/print', [`?name=${index}`]));
+    const answers = await Promise.all(asked);
+    expect(answers.map(rows => rows[0]!['name'])).toEqual(answers.map((_, index) => `?name=${index}`));
+    expect(most).toBe(16);
+    const tags = router.received.slice(1).map(words => words.at(-1));
+    expect(new Set(tags).size).toBe(500);
+  });
+
+  it('ignores unknown replies, strange tags and replies without one', async () => {
+    const router = await startRouter((_words, peer) => {
+      peer.socket.write(sentence('!re', '.tag=999', '=name=no'));
+      peer.socket.write(sentence('!done'));
+      peer.socket.write(sentence('!trap', '=message=no'));
+      peer.socket.write(Buffer.from([0, 0, 0]));
+      peer.reply('!progress', '=x=y');
+      peer.reply('!re', '=name=yes');
+      peer.reply('!done');
+      peer.reply('!done');
+    });
+    const connection = await open(router);
+    expect(await connection.print('/ip/pool')).toEqual([{ name: 'yes' }]);
+    expect(await connection.print('/ip/pool')).toEqual([{ name: 'yes' }]);
+  });
+});
+
+describe('bytes of any cut and size', () => {
+  it.each([1, 2, 7, 1000])('reads answers that come %i bytes at a time', async size => {
+    const write = (socket: Socket, bytes: Buffer) => {
+      for (let at = 0; at < bytes.length; at += size) socket.write(bytes.subarray(at, at + size));
+    };
+    const long = 'é'.repeat(10_000);
+    const handle: Handler = (_words, peer) => {
+      peer.reply('!re', `=comment=${long}`);
+      peer.reply('!done', '=ret=*1');
+    };
+    const connection = await open(await startRouter(handle, { write }));
+    expect(await connection.run('/x/print')).toEqual([{ comment: long }, { ret: '*1' }]);
+  });
+
+  it('reads and writes words of 20 kB, and 10,000 rows', async () => {
+    const router = await startRouter((words, peer) => {
+      if (words[0] === '/x/add') return peer.reply('!done', '=ret=*1');
+      for (let index = 0; index < 10_000; index++) peer.reply('!re', `=.id=*${index.toString(16)}`, '=name=budi');
+      peer.reply('!done');
+    });
+    const connection = await open(router);
+    await connection.add('/x', { source: 'x'.repeat(20_000) });
+    expect(router.received[1]![1]).toBe(`=source=${'x'.repeat(20_000)}`);
+    const rows = await connection.print('/x');
+    expect(rows).toHaveLength(10_000);
+    expect(rows[9_999]).toEqual({ '.id': '*270f', name: 'budi' });
+    expect(connection.bytes_received).toBeGreaterThan(250_000);
+  });
+
+  it('drops a peer that sends a reserved length byte, but believes what came before it', async () => {
+    const router = await startRouter((words, peer) => {
+      if (words[0] !== '/x/add') return;
+      peer.socket.write(Buffer.concat([sentence('!done', `.tag=${peer.tag}`, '=ret=*7'), Buffer.from([0xf8, 1, 2])]));
+    });
+    const connection = await open(router);
+    const writing = connection.set('/x', '*1', {});
+    const reading = connection.print('/x');
+    expect(await connection.add('/x', {})).toBe('*7');
+    expect(await catchError(writing)).toMatchObject({ kind: 'protocol', outcome_unknown: true });
+    expect(await catchError(reading)).toMatchObject({ kind: 'protocol', outcome_unknown: false });
+    expect(connection.closed).toBe(true);
+  });
+});
+
+describe('when answers do not come', () => {
+  it('each command has its time; the connection lives on; late answers are ignored', async () => {
+    const late: Peer[] = [];
+    const router = await startRouter((words, peer) => {
+      if (words[0] === '/late/print') late.push(peer);
+      else if (words[0] === '/silent/set') return;
+      else peer.reply('!done');
+    });
+    const connection = await open(router, { command_timeout_ms: 300 });
+    const silent = connection.set('/silent', '*1', {});
+    expect(await catchError(connection.print('/late'))).toMatchObject({ kind: 'timeout', outcome_unknown: false });
+    expect(await catchError(silent)).toMatchObject({ kind: 'timeout', outcome_unknown: true });
+    late[0]!.reply('!re', '=name=late');
+    late[0]!.reply('!done');
+    expect(await connection.print('/ip/pool')).toEqual([]);
+    // What was read without end is cancelled; a write never is.
+    const cancelled = router.received.filter(words => words[0] === '/cancel').map(words => words[1]);
+    expect(cancelled).toEqual([`=tag=${late[0]!.tag}`]);
+  });
+
+  it('a router that goes away rejects everything, and says which outcomes are open', async () => {
+    const router = await startRouter((words, peer) => {
+      if (words[0] === '/last/print') peer.socket.destroy();
+    });
+    const connection = await open(router);
+    const write = connection.add('/ppp/secret', { name: 'x' });
+    const read = connection.print('/ppp/secret');
+    const others = Array.from({ length: 13 }, () => connection.remove('/x', '*1'));
+    const last = connection.print('/last');
+    const unsent = connection.set('/x', '*1', {});
+    expect(await catchError(write)).toMatchObject({ kind: 'lost', outcome_unknown: true });
+    expect(await catchError(read)).toMatchObject({ kind: 'lost', outcome_unknown: false });
+    for (const other of others) expect(await catchError(other)).toMatchObject({ kind: 'lost', outcome_unknown: true });
+    expect(await catchError(last)).toMatchObject({ kind: 'lost' });
+    expect(await catchError(unsent)).toMatchObject({ kind: 'lost', outcome_unknown: false });
+    expect(connection.closed).toBe(true);
+    const after = await catchError(connection.set('/x', '*1', {}));
+    expect(after).toMatchObject({ kind: 'lost', outcome_unknown: false });
+    expect((await catchError(connection.listen('/x', () => undefined))).kind).toBe('lost');
+  });
+
+  it('!fatal ends all that waits, in its own words', async () => {
+    const router = await startRouter((words, peer) => {
+      if (words[0] === '/b/print') peer.socket.end(sentence('!fatal', 'session terminated on request'));
+    });
+    const connection = await open(router);
+    const [first, second] = [connection.set('/a', '*1', {}), connection.print('/b')];
+    const message = 'session terminated on request';
+    expect(await catchError(first)).toMatchObject({ kind: 'lost', message, outcome_unknown: true });
+    expect(await catchError(second)).toMatchObject({ kind: 'lost', message });
+  });
+
+  it('close() ends it, also with a peer that keeps its side open, and twice', async () => {
+    const router = await startRouter(() => undefined);
+    const connection = await open(router);
+    const reading = connection.print('/x');
+    await Promise.all([connection.close(), connection.close()]);
+    await connection.close();
+    expect(connection.closed).toBe(true);
+    expect((await catchError(reading)).kind).toBe('lost');
+  });
+
+  it('an idle router that no longer answers is noticed', async () => {
+    const router = await startRouter(() => undefined);
+    const connection = await open(router, { keepalive_ms: 50, command_timeout_ms: 200 });
+    for (let tries = 0; tries < 100 && !connection.closed; tries++) await wait(10);
+    expect(connection.closed).toBe(true);
+    expect(router.received[1]![0]).toBe('/system/identity/print');
+  });
+
+  it('no failure that nobody looks at reaches the process', async () => {
+    const failures: unknown[] = [];
+    const note = (reason: unknown) => failures.push(reason);
+    process.on('unhandledRejection', note);
+    process.on('uncaughtException', note);
+    const router = await startRouter((words, peer) => {
+      if (words[0] === '/bye/print') peer.socket.resetAndDestroy();
+      else peer.reply('!trap', '=message=no');
+    });
+    const connection = await open(router);
+    void connection.add('/x', {});
+    void connection.print('/x');
+    void connection.listen('/x', () => undefined);
+    void connection.set('/x', '*1', {});
+    await wait(30);
+    void connection.print('/bye');
+    void connection.remove('/x', '*1');
+    await wait(50);
+    void connection.unset('/x', '*1', 'y');
+    void connection.listen('/x', () => undefined);
+    void RouterConnection.open({ ...router.options, port: 1 });
+    await wait(50);
+    process.off('unhandledRejection', note);
+    process.off('uncaughtException', note);
+    expect(failures).toEqual([]);
+  });
+});
+
+describe('listen', () => {
+  const startListening: Handler = (words, peer) => {
+    if (words[0]!.endsWith('/listen')) {
+      peer.reply('!re', '=.id=*1', '=name=a');
+      peer.reply('!re', '=.id=*1', '=.dead=true');
+    } else if (words[0] === '/cancel') {
+      const tag = words[1]!.slice('=tag='.length);
+      peer.socket.write(sentence('!trap', `.tag=${tag}`, '=category=2', '=message=interrupted'));
+      peer.reply('!done');
+      peer.socket.write(sentence('!done', `.tag=${tag}`));
+    } else peer.reply('!done');
+  };
+
+  it('hands rows on until it is cancelled, without a time limit', async () => {
+    const router = await startRouter(startListening);
+    const connection = await open(router, { command_timeout_ms: 300 });
+    const rows: unknown[] = [];
+    const ends: unknown[] = [];
+    const on_end = (error: RouterError | null) => void ends.push(error);
+    const listener = await connection.listen('/ppp/active', row => rows.push(row), { proplist: ['name'], on_end });
+    await wait(400);
+    expect(rows).toEqual([
+      { '.id': '*1', name: 'a' },
+      { '.id': '*1', '.dead': 'true' },
+    ]);
+    await listener.cancel();
+    await listener.cancel();
+    expect(ends).toEqual([null]);
+    expect(await connection.print('/ip/pool')).toEqual([]);
+    const words = router.received[1]!;
+    expect(words.slice(0, 2)).toEqual(['/ppp/active/listen', '=.proplist=name']);
+    expect(router.received.find(received => received[0] === '/cancel')![1]).toBe(`=tag=${words.at(-1)!.slice(5)}`);
+  });
+
+  it('takes none of the 16 places', async () => {
+    const connection = await open(await startRouter(startListening));
+    for (let index = 0; index < 20; index++) await connection.listen('/ppp/active', () => undefined);
+    expect(await connection.print('/ip/pool')).toEqual([]);
+  });
+
+  it('says why it ended: a trap, a lost router, a reader that throws', async () => {
+    const router = await startRouter((words, peer) => {
+      if (words[0] === '/trap/listen') peer.reply('!trap', '=message=not enough permissions (9)');
+      else if (words[0] === '/row/listen') peer.reply('!re', '=a=b');
+      else if (words[0] === '/bye/print') peer.socket.destroy();
+    });
+    const connection = await open(router);
+    const ends: Record<string, RouterError | null> = {};
+    const listen = (name: string, onRow: () => void) =>
+      connection.listen(`/${name}`, onRow, {
+        on_end: error => {
+          ends[name] = error;
+          throw new Error('of no interest');
+        },
+      });
+    await listen('trap', () => undefined);
+    await listen('row', () => {
+      throw new Error('broken reader');
+    });
+    await listen('quiet', () => undefined);
+    await catchError(connection.print('/bye'));
+    expect(ends['trap']).toMatchObject({ kind: 'trap', message: 'not enough permissions (9)' });
+    expect(ends['row']).toMatchObject({ kind: 'protocol' });
+    expect(ends['quiet']).toMatchObject({ kind: 'lost' });
+  });
+});
+
+function writeDer(type: number, ...parts: Buffer[]): Buffer {
+  const body = Buffer.concat(parts);
+  const length = body.length < 0x80 ? [body.length] : [0x82, body.length >> 8, body.length & 0xff];
+  return Buffer.concat([Buffer.from([type, ...length]), body]);
+}
+
+/** A self-signed certificate, made here so that no private key lies in the repository. */
+function makeCertificate(): { key: string; cert: string; fingerprint: string } {
+  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const algorithm = writeDer(0x30, Buffer.from('06082a8648ce3d040302', 'hex'));
+  const common_name = writeDer(0x30, Buffer.from('0603550403', 'hex'), writeDer(0x0c, Buffer.from('router')));
+  const name = writeDer(0x30, writeDer(0x31, common_name));
+  const times = ['200101000000Z', '491231235959Z'].map(time => writeDer(0x17, Buffer.from(time)));
+  const version = writeDer(0xa0, writeDer(0x02, Buffer.from([2])));
+  const serial = writeDer(0x02, Buffer.from([1]));
+  const spki = publicKey.export({ type: 'spki', format: 'der' });
+  const body = writeDer(0x30, version, serial, algorithm, name, writeDer(0x30, ...times), name, spki);
+  const signature = writeDer(0x03, Buffer.from([0]), sign('sha256', body, privateKey));
+  const der = writeDer(0x30, body, algorithm, signature);
+  const cert = `-----BEGIN CERTIFICATE-----\n${der.toString('base64').replace(/.{64}/g, '$&\n')}\n-----END CERTIFICATE-----\n`;
+  const key = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
+  return { key, cert, fingerprint: createHash('sha256').update(der).digest('hex') };
+}
+
+describe('TLS', () => {
+  const { key, cert, fingerprint } = makeCertificate();
+  const answer: Handler = (_words, peer) => {
+    peer.reply('!re', '=name=r1');
+    peer.reply('!done');
+  };
+
+  it('trusts a self-signed certificate at first and tells its fingerprint', async () => {
+    const router = await startRouter(answer, { tls: { key, cert } });
+    const connection = await open(router, { tls: {} });
+    expect(connection.tls_fingerprint).toBe(fingerprint);
+    expect(await connection.print('/system/identity')).toEqual([{ name: 'r1' }]);
+  });
+
+  it('accepts the pinned one, however it is written', async () => {
+    const router = await startRouter(answer, { tls: { key, cert } });
+    const written = fingerprint.toUpperCase().replace(/..(?!$)/g, '$&:');
+    await open(router, { tls: { fingerprint: written } });
+    expect(router.received).toHaveLength(1);
+  });
+
+  it('sends no byte to a router with another certificate', async () => {
+    const router = await startRouter(answer, { tls: { key, cert } });
+    const error = await catchError(open(router, { tls: { fingerprint: '00'.repeat(32) } }));
+    expect(error).toMatchObject({ kind: 'tls', message: expect.stringContaining(fingerprint) });
+    await wait(50);
+    expect(router.received).toEqual([]);
+  });
+
+  it('speaks anonymous Diffie-Hellman only when asked', async () => {
+    const tls: TlsOptions = { ciphers: 'ADH:@SECLEVEL=0', maxVersion: 'TLSv1.2', dhparam: 'auto' };
+    const router = await startRouter(answer, { tls });
+    expect((await catchError(open(router, { tls: {} }))).kind).toBe('tls');
+    const connection = await open(router, { tls: { anonymous_dh: true } });
+    expect(connection.tls_fingerprint).toBeNull();
+    expect(await connection.print('/system/identity')).toEqual([{ name: 'r1' }]);
+    expect((await catchError(open(router, { tls: { anonymous_dh: true, fingerprint } }))).kind).toBe('tls');
+  });
+
+  it('ends in time where the peer speaks no TLS, or nothing', async () => {
+    const plain = await startRouter(() => undefined);
+    expect((await catchError(open(plain, { tls: {}, connect_timeout_ms: 200 }))).kind).toBe('tls');
+    const closing = await startServer(createServer(socket => void sockets.push(socket.end('no TLS here\n'))));
+    expect((await catchError(open(plain, { port: closing, tls: {} }))).kind).toBe('tls');
+  });
+});

@@ -1,0 +1,252 @@
+import { randomUUID } from 'node:crypto';
+import { readFile, stat } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { ProbeAnswer } from '../../src/protocol/messages.ts';
+import { MOST_SKEW_MS, SIGNATURE_HEADER } from '../../src/protocol/signature.ts';
+import { examine } from '../doctor.ts';
+import { enrolBridge } from '../enroll.ts';
+import { startLink } from '../link.ts';
+import { run, startBridge } from '../run.ts';
+import { startSimulator } from '../simulator/server.ts';
+import { makeItem, makeProfile, passwordsOf, ROUTER_PASSWORD, TestBridge } from './bridge-client.ts';
+
+let bridge: TestBridge;
+let clock_ms = 0;
+
+beforeEach(async () => {
+  bridge = await TestBridge.make();
+  clock_ms = Date.now();
+  await bridge.start({ now: () => clock_ms });
+});
+
+afterEach(() => bridge.end());
+
+const HEALTH = ['GET', '/v1/health'] as const;
+
+describe('who may ask', () => {
+  test('a signed request is answered, and the answer is signed', async () => {
+    const sent = await bridge.send(...HEALTH);
+    expect(sent).toMatchObject({ status: 200, is_signed_right: true });
+    expect(JSON.parse(sent.text)).toMatchObject({ bridge_id: bridge.config.bridge_id, version: '0.1.0', routers: [] });
+  });
+
+  test('the query is a part of what is signed', async () => {
+    expect((await bridge.send('GET', '/v1/health?a=1')).status).toBe(200);
+    expect((await bridge.send('GET', '/v1/health', '', { path_sent: '/v1/health?a=1' })).status).toBe(401);
+  });
+
+  test.each([
+    ['another secret', { secret: 'another-secret-another-secret' }],
+    ['a changed body', { body_sent: '{"a":2}' }],
+    ['a changed path', { path_sent: '/v1/probe' }],
+    ['a changed method', { method_sent: 'PUT' }],
+    ['no signature', { headers: { [SIGNATURE_HEADER]: '' } }],
+    ['a signature of another length', { headers: { [SIGNATURE_HEADER]: 'ab' } }],
+    ['no time', { headers: { 'x-rukun-time': '' } }],
+    ['another time', { headers: { 'x-rukun-time': String(Date.now() + 1) } }],
+    ['another nonce', { headers: { 'x-rukun-nonce': randomUUID() } }],
+  ])('%s is refused with 401, unsigned, and logged', async (_, options) => {
+    const sent = await bridge.send('POST', '/v1/apply', '{"a":1}', options);
+    expect(sent.status).toBe(401);
+    expect(JSON.parse(sent.text).error.code).toBe('BAD_SIGNATURE');
+    expect(sent.headers.get(SIGNATURE_HEADER)).toBeNull();
+    const [line] = bridge.log_lines.slice(-1);
+    expect(JSON.parse(line ?? '')).toMatchObject({ event: 'request_refused' });
+    expect(line).not.toContain(bridge.config.signing_secret);
+  });
+
+  test.each([-MOST_SKEW_MS - 1000, MOST_SKEW_MS + 1000])('a clock %i ms off is refused', async off_ms => {
+    expect((await bridge.send(...HEALTH, '', { time_ms: clock_ms + off_ms })).status).toBe(401);
+  });
+
+  test.each([-MOST_SKEW_MS + 1000, MOST_SKEW_MS - 1000])('a clock %i ms off is borne with', async off_ms => {
+    expect((await bridge.send(...HEALTH, '', { time_ms: clock_ms + off_ms })).status).toBe(200);
+  });
+
+  test('a nonce works once, also two at the same moment', async () => {
+    const nonce = randomUUID();
+    const both = await Promise.all([1, 2].map(() => bridge.send(...HEALTH, '', { nonce })));
+    expect(both.map(sent => sent.status).sort()).toEqual([200, 401]);
+    expect((await bridge.send(...HEALTH, '', { nonce })).status).toBe(401);
+  });
+
+  test('a refused request does not use up the nonce', async () => {
+    const nonce = randomUUID();
+    expect((await bridge.send(...HEALTH, '', { nonce, secret: 'another-secret' })).status).toBe(401);
+    expect((await bridge.send(...HEALTH, '', { nonce })).status).toBe(200);
+  });
+
+  test('a clock that was set back does not make an old request young again', async () => {
+    const old = { time_ms: clock_ms, nonce: randomUUID() };
+    expect((await bridge.send(...HEALTH, '', old)).status).toBe(200);
+    clock_ms += 3 * MOST_SKEW_MS;
+    expect((await bridge.send(...HEALTH, '', { time_ms: clock_ms })).status).toBe(200);
+    clock_ms -= 3 * MOST_SKEW_MS;
+    expect((await bridge.send(...HEALTH, '', old)).status).toBe(401);
+  });
+
+  test('a body over 16 MiB is not read', async () => {
+    const body = 'x'.repeat(16 * 1024 * 1024 + 1);
+    const status = await bridge.send('POST', '/v1/apply', body).then(
+      sent => sent.status,
+      () => 'cut off',
+    );
+    expect([401, 'cut off']).toContain(status);
+    expect((await bridge.send(...HEALTH)).status).toBe(200);
+  });
+
+  test('the memory for nonces is bounded', async () => {
+    await bridge.stop();
+    const handlers = {
+      apply: () => Promise.reject(new Error()),
+      probe: () => Promise.reject(new Error()),
+      health: async () => ({ version: '1', bridge_id: randomUUID(), uptime_seconds: 1, routers: [] }),
+    };
+    const { signing_secret } = bridge.config;
+    const link = await startLink({
+      port: 0,
+      signing_secret,
+      handlers,
+      log: () => undefined,
+      most_nonces: 3,
+      now: () => clock_ms,
+    });
+    bridge.running = { name: 'x', port: link.port, stop: () => link.stop() };
+    const statuses: number[] = [];
+    for (let i = 0; i < 4; i++) statuses.push((await bridge.send(...HEALTH)).status);
+    expect(statuses).toEqual([200, 200, 200, 401]);
+    clock_ms += 2 * MOST_SKEW_MS + 1;
+    expect((await bridge.send(...HEALTH, '', { time_ms: clock_ms })).status).toBe(200);
+  });
+});
+
+describe('what may be asked', () => {
+  test.each([
+    ['POST', '/v1/apply', 'not json', 400, 'INVALID_MESSAGE'],
+    ['POST', '/v1/apply', '{}', 400, 'INVALID_MESSAGE'],
+    ['POST', '/v1/probe', '{}', 400, 'INVALID_MESSAGE'],
+    ['POST', '/v1/command', '{}', 404, 'NOT_FOUND'],
+    ['GET', '/v1/apply', '', 404, 'NOT_FOUND'],
+  ])('%s %s with %s is %i, signed', async (method, path, body, status, code) => {
+    const sent = await bridge.send(method, path, body);
+    expect(sent).toMatchObject({ status, is_signed_right: true });
+    expect(JSON.parse(sent.text).error.code).toBe(code);
+  });
+
+  test('what was sealed to another key is refused', async () => {
+    const other = await TestBridge.make();
+    const sealed = await other.seal({ router_password: 'x', item_passwords: {} });
+    await other.end();
+    const failure = await bridge.failApply({ sealed } as object);
+    expect(failure).toMatchObject({ status: 400, code: 'INVALID_MESSAGE' });
+  });
+
+  test('a failure inside says nothing of its kind', async () => {
+    await bridge.stop();
+    const fail = () => Promise.reject(new Error('inner secret'));
+    const { signing_secret } = bridge.config;
+    const link = await startLink({
+      port: 0,
+      signing_secret,
+      handlers: { apply: fail, probe: fail, health: fail },
+      log: (event, details) => bridge.log_lines.push(JSON.stringify({ event, ...details })),
+    });
+    bridge.running = { name: 'x', port: link.port, stop: () => link.stop() };
+    const sent = await bridge.send(...HEALTH);
+    expect(sent).toMatchObject({ status: 500, is_signed_right: true });
+    expect([sent.text, ...bridge.log_lines].join()).not.toContain('inner secret');
+  });
+
+  test('probe tells what a router is', async () => {
+    const simulator = await startSimulator({
+      port: 0,
+      username: 'rukun',
+      password: ROUTER_PASSWORD,
+      identity: 'Menara',
+    });
+    bridge.router_port = simulator.port;
+    const probe = async (router_password: string) => {
+      const sealed = await bridge.seal({ router_password, item_passwords: {} });
+      return bridge.send('POST', '/v1/probe', JSON.stringify({ router: bridge.describeRouter(), sealed }));
+    };
+    const answer = ProbeAnswer.parse(JSON.parse((await probe(ROUTER_PASSWORD)).text));
+    expect(answer).toMatchObject({ identity: 'Menara', tls_fingerprint: null });
+    expect(answer.version).toMatch(/^7\.18/);
+    expect(answer.uptime_seconds).toBeTypeOf('number');
+    expect(answer.latency_ms).toBeGreaterThanOrEqual(0);
+    expect(await probe('wrong')).toMatchObject({ status: 502, text: expect.stringContaining('ROUTER_REFUSED') });
+    await simulator.stop();
+    bridge.router_port = 1;
+    expect(await probe('any')).toMatchObject({ status: 502, text: expect.stringContaining('ROUTER_UNREACHABLE') });
+  });
+
+  test('health tells of the routers', async () => {
+    const simulator = await startSimulator({ port: 0, username: 'rukun', password: ROUTER_PASSWORD });
+    bridge.router_port = simulator.port;
+    await bridge.apply({ revision: 4, profiles: [makeProfile()], items: [makeItem('a')], passwords: passwordsOf('a') });
+    const { routers } = JSON.parse((await bridge.send(...HEALTH)).text);
+    expect(routers).toEqual([{ id: bridge.router_id, state: 'connected', revision: 4 }]);
+    await simulator.stop();
+  });
+});
+
+describe('the daemon', () => {
+  test('says so when the port is in use or nobody enrolled', async () => {
+    const port = bridge.running?.port ?? 0;
+    const again = startBridge({ state_dir: bridge.state_dir, port, log: () => undefined });
+    await expect(again).rejects.toMatchObject({ code: 'EADDRINUSE' });
+    const empty = startBridge({ state_dir: join(bridge.state_dir, 'none'), port: 0, log: () => undefined });
+    await expect(empty).rejects.toThrow(/enroll/);
+    const args = ['--port', String(port), '--state', bridge.state_dir];
+    expect(await run(args, new AbortController().signal)).toBe(1);
+    expect(await run(['--port', 'x'], new AbortController().signal)).toBe(2);
+  });
+
+  test('the doctor finds what is wrong', async () => {
+    await bridge.stop();
+    await bridge.start();
+    const findings = await examine(bridge.state_dir, bridge.running?.port ?? 0);
+    expect(findings.filter(({ is_good }) => !is_good).map(({ text }) => text)).toEqual([
+      expect.stringContaining("http://127.0.0.1:1 doesn't answer"),
+    ]);
+    expect(await examine(join(bridge.state_dir, 'none'), 1)).toMatchObject([{ is_good: false }]);
+  });
+});
+
+describe('enrolling', () => {
+  test('stores the identity privately, once', async () => {
+    const requests: unknown[] = [];
+    const answer = { bridge_id: randomUUID(), name: 'Baru', tenant_id: randomUUID(), signing_secret: 's'.repeat(43) };
+    let body: unknown = { success: true, data: answer };
+    const cloud = createServer(async (request, response) => {
+      let text = '';
+      for await (const chunk of request) text += String(chunk);
+      requests.push({ url: request.url, ...JSON.parse(text) });
+      response.setHeader('content-type', 'application/json').end(JSON.stringify(body));
+    });
+    await new Promise<void>(resolve => cloud.listen(0, '127.0.0.1', resolve));
+    const url = `http://127.0.0.1:${(cloud.address() as AddressInfo).port}`;
+    const state_dir = join(bridge.state_dir, 'new');
+    const options = { url, token: 'one-time-token', listen_url: 'http://127.0.0.1:8790', state_dir, is_again: false };
+    try {
+      await enrolBridge(options);
+      expect(requests[0]).toMatchObject({ url: options.listen_url, token: options.token, version: '0.1.0' });
+      expect(requests[0]).not.toHaveProperty('public_key.d');
+      const path = join(state_dir, 'bridge.json');
+      expect((await stat(path)).mode & 0o777).toBe(0o600);
+      expect((await stat(state_dir)).mode & 0o777).toBe(0o700);
+      expect(JSON.parse(await readFile(path, 'utf8'))).toMatchObject({ ...answer, cloud_url: url });
+      await expect(enrolBridge(options)).rejects.toThrow(/--again/);
+      body = { success: false, error: { code: 'TOKEN_USED', message: 'one-time-token was used' } };
+      const refused = enrolBridge({ ...options, is_again: true });
+      await expect(refused).rejects.toThrow('Rukun refused: *** was used (TOKEN_USED)');
+      // what was there stands until there is something to put in its place
+      expect(JSON.parse(await readFile(path, 'utf8'))).toMatchObject(answer);
+    } finally {
+      cloud.close();
+    }
+  });
+});

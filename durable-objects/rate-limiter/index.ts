@@ -1,0 +1,21 @@
+import { DurableObject } from 'cloudflare:workers';
+import { admit, type Limit, type Verdict } from './sliding-log.ts';
+
+/** Counts one subject (an address, a user): one thread, so never one too many. */
+export class RateLimiter extends DurableObject {
+  async ask(kind: string, now: number, limit: Limit): Promise<Verdict> {
+    const { storage } = this.ctx;
+    const log = (await storage.get<number[]>(kind)) ?? [];
+    const verdict = admit(log, now, limit);
+    if (verdict.admitted) {
+      await storage.put(kind, log);
+      await storage.setAlarm(now + limit.window_ms);
+    }
+    return verdict;
+  }
+
+  /** The last window has passed: nothing is worth remembering. */
+  override async alarm(): Promise<void> {
+    await this.ctx.storage.deleteAll();
+  }
+}

@@ -1,0 +1,24 @@
+/** A sliding log: exact, since it remembers when each admitted request came. Pure. */
+
+export interface Limit {
+  /** At most this many… */
+  most: number;
+  /** …in any window of this length. */
+  window_ms: number;
+}
+
+export interface Verdict {
+  admitted: boolean;
+  remaining: number;
+  /** When the next one would be admitted; 0 when now. */
+  retry_after_ms: number;
+}
+
+/** `log`: times of what was admitted, oldest first; what has left the window is dropped from it. */
+export function admit(log: number[], now: number, { most, window_ms }: Limit): Verdict {
+  while (log.length > 0 && log[0]! <= now - window_ms) log.shift();
+  if (log.length >= most)
+    return { admitted: false, remaining: 0, retry_after_ms: log[log.length - most]! + window_ms - now };
+  log.push(now);
+  return { admitted: true, remaining: most - log.length, retry_after_ms: 0 };
+}

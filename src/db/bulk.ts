@@ -1,0 +1,56 @@
+import { getTableColumns, sql, type SQL } from 'drizzle-orm';
+import { getTableConfig, type SQLiteColumn, type SQLiteTable } from 'drizzle-orm/sqlite-core';
+import type { Database, Statement } from './session.ts';
+
+/** D1 takes values up to 2 MB; half of it leaves room for what JSON escapes. */
+const MOST_JSON_CHARACTERS = 1_000_000;
+
+/**
+ * Inserts any number of rows in few statements: D1 binds at most 100 parameters a statement, so rows travel as one
+ * JSON parameter. All rows have the keys of the first one.
+ */
+export function insertMany<T extends SQLiteTable>(
+  db: Database,
+  table: T,
+  rows: readonly T['$inferInsert'][],
+  on_conflict: SQL = sql``,
+): Statement[] {
+  if (rows.length === 0) return [];
+  const columns = getTableColumns(table) as Record<string, SQLiteColumn>;
+  const keys = Object.keys(rows[0]!);
+  const names = sql.join(
+    keys.map(key => sql.identifier(columns[key]!.name)),
+    sql`, `,
+  );
+  const values = sql.join(
+    keys.map((_, index) => sql.raw(`value ->> ${index}`)),
+    sql`, `,
+  );
+  const encoded = rows.map(row =>
+    JSON.stringify(
+      keys.map(key => {
+        const value = (row as Record<string, unknown>)[key];
+        return value === null || value === undefined ? null : columns[key]!.mapToDriverValue(value);
+      }),
+    ),
+  );
+  const into = sql.identifier(getTableConfig(table).name);
+  return chunkJson(encoded).map(chunk =>
+    db.orm.run(sql`INSERT INTO ${into} (${names}) SELECT ${values} FROM json_each(${chunk}) WHERE true ${on_conflict}`),
+  );
+}
+
+/** Joins encoded JSON values to as few JSON lists as fit into one parameter each. */
+export function chunkJson(encoded: readonly string[]): string[] {
+  const chunks: string[][] = [];
+  let size = Infinity;
+  for (const value of encoded) {
+    if (size + value.length > MOST_JSON_CHARACTERS) {
+      chunks.push([]);
+      size = 0;
+    }
+    chunks.at(-1)!.push(value);
+    size += value.length + 1;
+  }
+  return chunks.map(chunk => `[${chunk.join(',')}]`);
+}

@@ -1,0 +1,89 @@
+import { eq, type SQL, sql } from 'drizzle-orm';
+import type { BatchItem, BatchResponse } from 'drizzle-orm/batch';
+import { drizzle, type DrizzleD1Database } from 'drizzle-orm/d1';
+import type { Context } from '../context.ts';
+import { unauthorized } from '../errors.ts';
+import { users } from '../resources/users/table.ts';
+
+export type Statement = BatchItem<'sqlite'>;
+
+/** What a request cost in the database; D1's own figures. */
+export interface DatabaseStats {
+  round_trips: number;
+  rows_read: number;
+  rows_written: number;
+}
+
+/** One tenant's (or the directory's) database for the length of one request. */
+export interface Database {
+  orm: DrizzleD1Database;
+  session: D1DatabaseSession;
+  stats: DatabaseStats;
+  /** Hand it back in X-D1-Bookmark to read one's own writes from the nearest replica. */
+  bookmark(): string | null;
+  actor_checked: boolean;
+}
+
+/** `start`: a bookmark, `first-primary` (fresh, for writers) or `first-unconstrained` (nearest, for readers). */
+export function openDatabase(d1: D1Database, start: string): Database {
+  const session = d1.withSession(start);
+  return {
+    orm: query_builder,
+    session,
+    stats: { round_trips: 0, rows_read: 0, rows_written: 0 },
+    bookmark: () => session.getBookmark(),
+    actor_checked: false,
+  };
+}
+
+/** Drizzle only builds statements here; it could not run one by itself, outside of a counted batch. */
+const query_builder = drizzle({ prepare: () => null } as unknown as D1Database);
+
+/** What every statement of drizzle can do; its types keep it to themselves. */
+interface Preparable {
+  _prepare(): {
+    getQuery(): { sql: string; params: unknown[] };
+    mapResult(result: unknown, is_from_batch: boolean): unknown;
+  };
+}
+
+/** Several statements in one round trip and one snapshot; all of them happen, or none. */
+export async function runTogether<const T extends readonly Statement[]>(db: Database, statements: T) {
+  const prepared = statements.map(statement => (statement as unknown as Preparable)._prepare());
+  const queries = prepared.map(each => each.getQuery());
+  db.stats.round_trips += 1;
+  const results = await db.session.batch(queries.map(query => db.session.prepare(query.sql).bind(...query.params)));
+  const mapped = results.map((result, index) => {
+    db.stats.rows_read += result.meta.rows_read;
+    db.stats.rows_written += result.meta.rows_written;
+    // raw SQL gives its rows as they are (drizzle's own batch can't bind the parameters of raw statements)
+    return 'method' in queries[index]! ? result.results : prepared[index]!.mapResult(result, true);
+  });
+  return mapped as unknown as { -readonly [K in keyof T]: BatchResponse<[T[K]]>[0] };
+}
+
+/**
+ * Reads for an endpoint: one round trip, whatever their number. The first read of a request also asks whether
+ * the user may still act (deactivated, changed role or password since the token was made), at no extra trip.
+ */
+export async function read<const T extends readonly Statement[]>(ctx: Context, ...statements: T) {
+  const { actor, db } = ctx;
+  if (actor.kind !== 'user' || db.actor_checked) return runTogether(db, statements);
+  const standing = db.orm
+    .select({ is_active: users.is_active, tokens_valid_from: users.tokens_valid_from })
+    .from(users)
+    .where(eq(users.id, actor.id));
+  const [[user], ...results] = (await runTogether(db, [standing, ...statements])) as unknown as [
+    { is_active: boolean; tokens_valid_from: string }[],
+    ...unknown[],
+  ];
+  if (!user?.is_active || Date.parse(user.tokens_valid_from) > actor.token_issued_at) throw unauthorized();
+  db.actor_checked = true;
+  return results as unknown as Awaited<ReturnType<typeof runTogether<T>>>;
+}
+
+/** True in SQL while the acting user may still act; for the guard of a write. */
+export function actorMayAct(actor: Extract<Context['actor'], { kind: 'user' }>): SQL {
+  return sql`EXISTS (SELECT 1 FROM ${users} WHERE ${users.id} = ${actor.id} AND ${users.is_active} = 1
+    AND ${users.tokens_valid_from} <= ${actor.token_issued_at})`;
+}

@@ -1,0 +1,44 @@
+import type { RateLimiter } from '../durable-objects/rate-limiter/index.ts';
+import type { ProvisioningMessage } from './queues/provisioning.ts';
+import type { JobMessage } from './queues/jobs.ts';
+
+/** Bindings, variables and secrets of the Worker. Tenant databases are bound as TENANT_DB_0001, TENANT_DB_0002, … */
+export interface Env {
+  DIRECTORY_DB: D1Database;
+  RATE_LIMITER: DurableObjectNamespace<RateLimiter>;
+  PROVISIONING_QUEUE: Queue<ProvisioningMessage>;
+  JOBS_QUEUE: Queue<JobMessage>;
+  FILES: R2Bucket;
+  ASSETS: Fetcher;
+
+  /** `rukun.example`: a request to `x.rukun.example` speaks for the tenant `x`. */
+  BASE_DOMAIN: string;
+  /** Who may sign up a new ISP: `open` (anyone) or `closed`. */
+  SIGNUP: 'open' | 'closed';
+  LIMIT_SIGNUP_PER_HOUR: string;
+  /** bcrypt's cost, 12 in production. */
+  PASSWORD_COST: string;
+  TOKEN_ISSUER: string;
+  TOKEN_AUDIENCE: string;
+  /** `yes` lets a bridge's address be plain http on loopback: development only. */
+  ALLOW_LOOPBACK_BRIDGE: 'yes' | 'no';
+  /** `yes` writes one JSON line a request. */
+  LOG_REQUESTS: 'yes' | 'no';
+
+  /** Secret: JSON list of private RSA keys (JWK with `kid`). The first signs; all of them verify. */
+  TOKEN_KEYS: string;
+  /** Secret: JSON list of `{kid, key}` (32 bytes, base64). The first seals; all of them open. */
+  SEALING_KEYS: string;
+}
+
+const TENANT_BINDING = /^TENANT_DB_\d{4}$/;
+
+export function tenantBindings(env: Env): string[] {
+  return Object.keys(env).filter(name => TENANT_BINDING.test(name));
+}
+
+export function tenantDatabase(env: Env, binding: string): D1Database {
+  const database = TENANT_BINDING.test(binding) ? (env as unknown as Record<string, D1Database>)[binding] : undefined;
+  if (!database) throw new Error(`no database is bound as ${binding}`);
+  return database;
+}

@@ -1,0 +1,201 @@
+import { eq, type SQL } from 'drizzle-orm';
+import type { SQLiteColumn, SQLiteTable } from 'drizzle-orm/sqlite-core';
+import { z } from 'zod';
+import type { Permission } from '../auth/permissions.ts';
+import type { Context } from '../context.ts';
+import { commit, updateRow, type Write } from '../db/commit.ts';
+import { read, type Statement } from '../db/session.ts';
+import { notFound } from '../errors.ts';
+import { createdChanges, diffChanges, type NewEvent } from '../events/event.ts';
+import { toIso } from '../lib/time.ts';
+import { endpoint, type Endpoint } from './endpoint.ts';
+import { list, type List, type ListDeclaration } from './list.ts';
+
+type RowTable = SQLiteTable & { id: SQLiteColumn; updated_at: SQLiteColumn; created_at: SQLiteColumn };
+type RowOf<T extends SQLiteTable> = T['$inferSelect'] & { id: string; updated_at: string };
+
+export interface CrudDeclaration<T extends RowTable, Wire extends z.ZodObject, Input extends z.ZodObject> {
+  /** `zone`: in summaries, errors and event types. */
+  name: string;
+  /** `zones`: in operation ids. */
+  plural: string;
+  table: T;
+  permissions: { read: Permission; write: Permission };
+  row: Wire;
+  /** What may be sent: whole on POST, any part of it on PUT. */
+  input: Input;
+  list: Omit<ListDeclaration<T>, 'table' | 'fields'>;
+  /** Row → wire, where they differ. */
+  toWire?: (row: RowOf<T>) => z.input<Wire>;
+  /** Sealed columns: events tell that they changed and no more. */
+  secrets?: readonly string[];
+  /**
+   * From what was sent to what is stored: checks references, seals secrets, adds writes of its own.
+   * `before` is null on create.
+   */
+  prepare?: (ctx: Context, sent: Partial<z.output<Input>>, target: Target<T>) => Promise<Prepared<T>>;
+  /** What must be true after any change or deletion. */
+  invariants?: readonly Write[];
+  /** Writes that go before the row's deletion. What the database still finds in use is refused with IN_USE. */
+  beforeDelete?: (ctx: Context, row: RowOf<T>) => readonly Write[];
+}
+
+export interface Target<T extends SQLiteTable> {
+  id: string;
+  before: RowOf<T> | null;
+}
+
+export interface Prepared<T extends SQLiteTable> {
+  columns: Partial<T['$inferInsert']>;
+  /** Writes of its own, before and after that of the row. */
+  writes_before?: readonly Write[];
+  writes?: readonly Write[];
+  routers?: readonly string[];
+}
+
+export interface Crud<T extends RowTable> {
+  routes: Record<'GET /' | 'POST /' | 'GET /:id' | 'PUT /:id' | 'DELETE /:id', Endpoint>;
+  list: List<T>;
+  find(ctx: Context, id: string): Promise<RowOf<T>>;
+  /** The statement that `find` reads with. */
+  select(ctx: Context, id: string): Statement;
+}
+
+export const Deleted = z.object({ id: z.uuid() }).meta({ id: 'Deleted' });
+
+/** The five endpoints of a small resource. Each is an ordinary endpoint value: take those that fit, write the others. */
+export function crud<T extends RowTable, Wire extends z.ZodObject, Input extends z.ZodObject>(
+  declaration: CrudDeclaration<T, Wire, Input>,
+): Crud<T> {
+  const { name, plural, table, permissions, row, input } = declaration;
+  const toWire = (declaration.toWire ?? (found => found)) as (row: unknown) => z.input<Wire>;
+  const pages = list<T>({ ...declaration.list, table, fields: Object.keys(row.shape) } as ListDeclaration<T>);
+  const find = async (ctx: Context, id: string) => {
+    const [rows] = await read(ctx, selectById(ctx, table, id));
+    const [found] = rows as RowOf<T>[];
+    if (!found) throw notFound(name);
+    return found;
+  };
+  const routes: Record<string, Endpoint> = {
+    'GET /': endpoint({
+      id: `${plural}.list`,
+      summary: `List ${plural}`,
+      needs: permissions.read,
+      query: pages.query,
+      returns: { list: row },
+      run: async (ctx, { query }) => {
+        const { rows, total } = await pages.readPage(ctx, query);
+        return { rows: rows.map(toWire), total };
+      },
+    }),
+    'POST /': endpoint({
+      id: `${plural}.create`,
+      summary: `Create a ${name}`,
+      needs: permissions.write,
+      body: input,
+      returns: { one: row },
+      status: 201,
+      errors: ['DUPLICATE_ENTRY'],
+      run: async (ctx, { body }) => toWire(await create(ctx, declaration, body as Partial<z.output<Input>>)),
+    }),
+    'GET /:id': endpoint({
+      id: `${plural}.get`,
+      summary: `Get a ${name}`,
+      needs: permissions.read,
+      returns: { one: row },
+      run: async (ctx, { params }) => toWire(await find(ctx, params.id)),
+    }),
+    'PUT /:id': endpoint({
+      id: `${plural}.update`,
+      summary: `Change a ${name}`,
+      needs: permissions.write,
+      body: input.partial(),
+      returns: { one: row },
+      errors: ['DUPLICATE_ENTRY', 'CONFLICT'],
+      run: async (ctx, { params, body }) => {
+        const before = await find(ctx, params.id);
+        return toWire(await update(ctx, declaration, before, body as Partial<z.output<Input>>));
+      },
+    }),
+    'DELETE /:id': endpoint({
+      id: `${plural}.delete`,
+      summary: `Delete a ${name}`,
+      needs: permissions.write,
+      returns: { one: Deleted },
+      errors: ['IN_USE'],
+      run: async (ctx, { params }) => remove(ctx, declaration, await find(ctx, params.id)),
+    }),
+  };
+  return { routes: routes as Crud<T>['routes'], list: pages, find, select: (ctx, id) => selectById(ctx, table, id) };
+}
+
+function selectById(ctx: Context, table: RowTable, id: string): Statement {
+  return ctx.db.orm
+    .select()
+    .from(table)
+    .where(eq(table.id, id) as SQL);
+}
+
+const event = (
+  type: string,
+  action: NewEvent['action'],
+  entity_id: string,
+  changes: NewEvent['changes'],
+): NewEvent => ({
+  type: type as NewEvent['type'],
+  action,
+  entity_id,
+  changes,
+});
+
+async function create<T extends RowTable, W extends z.ZodObject, I extends z.ZodObject>(
+  ctx: Context,
+  { table, name, prepare, secrets }: CrudDeclaration<T, W, I>,
+  sent: Partial<z.output<I>>,
+): Promise<RowOf<T>> {
+  const id = ctx.newId();
+  const prepared: Prepared<T> = prepare ? await prepare(ctx, sent, { id, before: null }) : { columns: sent as never };
+  const at = toIso(ctx.now);
+  const row = { ...prepared.columns, id, created_at: at, updated_at: at };
+  const insert = ctx.db.orm
+    .insert(table)
+    .values(row as never)
+    .returning() as unknown as Statement;
+  const created = {
+    ...event(`${name}.created`, 'create', id, createdChanges(row, secrets)),
+    routers: prepared.routers,
+  };
+  const first = prepared.writes_before ?? [];
+  const results = await commit(ctx, [...first, insert, ...(prepared.writes ?? [])], created);
+  return results[first.length]![0] as RowOf<T>;
+}
+
+/** Nothing that differs: nothing is written, and nothing told. */
+async function update<T extends RowTable, W extends z.ZodObject, I extends z.ZodObject>(
+  ctx: Context,
+  { table, name, prepare, secrets, invariants = [] }: CrudDeclaration<T, W, I>,
+  before: RowOf<T>,
+  sent: Partial<z.output<I>>,
+): Promise<RowOf<T>> {
+  const prepared: Prepared<T> = prepare
+    ? await prepare(ctx, sent, { id: before.id, before })
+    : { columns: sent as never };
+  const write = updateRow(ctx, table as never, before, prepared.columns as never);
+  const changes = diffChanges(before, prepared.columns, { secrets });
+  if (Object.keys(changes).length === 0) return before;
+  const updated = { ...event(`${name}.updated`, 'update', before.id, changes), routers: prepared.routers };
+  const first = prepared.writes_before ?? [];
+  const results = await commit(ctx, [...first, write, ...(prepared.writes ?? []), ...invariants], updated);
+  return results[first.length]![0] as RowOf<T>;
+}
+
+async function remove<T extends RowTable, W extends z.ZodObject, I extends z.ZodObject>(
+  ctx: Context,
+  { table, name, secrets, beforeDelete, invariants = [] }: CrudDeclaration<T, W, I>,
+  row: RowOf<T>,
+): Promise<{ id: string }> {
+  const deletion = ctx.db.orm.delete(table).where(eq(table.id, row.id));
+  const deleted = event(`${name}.deleted`, 'delete', row.id, createdChanges(row, secrets));
+  await commit(ctx, [...(beforeDelete?.(ctx, row) ?? []), deletion, ...invariants], deleted);
+  return { id: row.id };
+}

@@ -1,0 +1,209 @@
+import { and, eq, getTableColumns, getTableName, gte, lte, lt, sql, type SQL } from 'drizzle-orm';
+import type { SQLiteColumn, SQLiteTable } from 'drizzle-orm/sqlite-core';
+import { z } from 'zod';
+import type { Context } from '../context.ts';
+import { read, type Statement } from '../db/session.ts';
+import { notFound } from '../errors.ts';
+import { addDays, startOfDate, toIso } from '../lib/time.ts';
+import type { Page } from './endpoint.ts';
+import { DateText, Instant } from './fields.ts';
+
+/** Lists: pages, filters, ranges, search, sort and chosen columns, all from one declaration and one round trip. */
+
+export interface Filter {
+  column: SQLiteColumn;
+  schema: z.ZodType;
+  /** `exact`, or `range` too: `<name>_from` and `<name>_to`, both ends included. */
+  kind: 'exact' | 'range' | 'instant';
+  /** What the list shows when the filter isn't given. */
+  fallback?: unknown;
+  /** From what was given to what the column must be; undefined: any. */
+  toValue?: (given: never) => unknown;
+}
+
+export const exactly = (column: SQLiteColumn, schema: z.ZodType): Filter => ({ column, schema, kind: 'exact' });
+export const within = (column: SQLiteColumn, schema: z.ZodType): Filter => ({ column, schema, kind: 'range' });
+/** A range of instants, given as instants or as business dates of the tenant. */
+export const during = (column: SQLiteColumn): Filter => ({
+  column,
+  schema: z.union([DateText, Instant]),
+  kind: 'instant',
+});
+
+export interface ListDeclaration<T extends SQLiteTable> {
+  table: T;
+  filters: Record<string, Filter>;
+  /** Columns that a caller may sort by. */
+  sort: readonly (keyof T['$inferSelect'] & string)[];
+  default_sort: string;
+  /** Columns that `fields` may choose: those of the answer's schema. */
+  fields: readonly string[];
+  /** Rows that are in the list at all. */
+  base?: SQL;
+  /** Name of the counter that holds the number of `base` rows, so that nothing is counted. */
+  counter?: string;
+  search?: (term: string) => SQL;
+  /** Breaks ties of the sort; `id` unless told. */
+  tie?: SQLiteColumn;
+  /** Columns of the table that the page needn't read. */
+  omit?: readonly string[];
+  /** Filters that aren't known beforehand: `<prefix><anything>=value`. */
+  dynamic?: { prefix: string; condition: (key: string, value: string) => SQL };
+}
+
+/** Narrows a list to what belongs to something: which must be there, or it's a 404 that names it. */
+export interface Within {
+  where: SQL;
+  owner: Statement;
+  what: string;
+}
+
+export interface ListQuery {
+  page: number;
+  per_page: number;
+  search?: string;
+  sort?: string;
+  fields?: string[];
+}
+
+export interface List<T extends SQLiteTable> {
+  /** Validates the query string; also its documentation. */
+  query: z.ZodObject;
+  /** One page and the exact total, in one round trip. */
+  readPage(ctx: Context, query: unknown, within?: Within): Promise<Page<T['$inferSelect']>>;
+}
+
+const Search = z
+  .string()
+  .trim()
+  .min(1)
+  .max(100)
+  .regex(/^[^\u0000-\u001f\u007f]*$/, 'holds control characters')
+  .refine(text => text.isWellFormed(), 'is not well-formed Unicode');
+
+export function list<T extends SQLiteTable>(declaration: ListDeclaration<T>): List<T> {
+  return {
+    query: buildQuery(declaration),
+    readPage: (ctx, query, within) => readPage(ctx, declaration, query, within),
+  };
+}
+
+function buildQuery<T extends SQLiteTable>(declaration: ListDeclaration<T>): z.ZodObject {
+  const { filters, sort, fields } = declaration;
+  const shape: Record<string, z.ZodType> = {
+    page: z.coerce.number().int().min(1).max(1_000_000).default(1),
+    per_page: z.coerce.number().int().min(1).max(100).default(10),
+    sort: z
+      .enum(sort.flatMap(name => [name, `-${name}`]) as [string, ...string[]])
+      .optional()
+      .describe(`A leading minus sorts downwards. Default: ${declaration.default_sort}.`),
+    fields: z
+      .string()
+      .transform(text => text.split(','))
+      .pipe(z.array(z.enum(fields as [string, ...string[]])).min(1))
+      .optional()
+      .describe('Only these columns, separated by commas.'),
+  };
+  if (declaration.search) shape.search = Search.optional();
+  for (const [name, filter] of Object.entries(filters)) {
+    if (filter.kind !== 'instant')
+      shape[name] =
+        filter.fallback === undefined ? filter.schema.optional() : filter.schema.default(filter.fallback as never);
+    if (filter.kind === 'exact') continue;
+    shape[`${name}_from`] = filter.schema.optional().describe(`${name} at or above this.`);
+    shape[`${name}_to`] = filter.schema.optional().describe(`${name} at or below this.`);
+  }
+  const { dynamic } = declaration;
+  if (!dynamic) return z.strictObject(shape);
+  return z
+    .object(shape)
+    .catchall(z.string().min(1).max(200))
+    .superRefine((query, refinement) => {
+      const keys = Object.keys(query).filter(key => !Object.hasOwn(shape, key) && !key.startsWith(dynamic.prefix));
+      if (keys.length > 0) refinement.addIssue({ code: 'unrecognized_keys', keys, input: query });
+    });
+}
+
+/** D1 counts each row that a page skips; what is skipped is read from the index alone. */
+async function readPage<T extends SQLiteTable>(
+  ctx: Context,
+  declaration: ListDeclaration<T>,
+  raw_query: unknown,
+  within?: Within,
+): Promise<Page<T['$inferSelect']>> {
+  const query = raw_query as ListQuery & Record<string, unknown>;
+  const { table, base, counter, search } = declaration;
+  const columns = getTableColumns(table) as Record<string, SQLiteColumn>;
+  const picked = Object.fromEntries(Object.entries(columns).filter(([name]) => !declaration.omit?.includes(name)));
+  const searching = query.search !== undefined && search;
+  const conditions = [base, within?.where, ...filterConditions(ctx, declaration, query)];
+  if (searching) conditions.push(search(query.search!));
+  const [, minus, by] = /^(-?)(.*)$/.exec(query.sort ?? declaration.default_sort)!;
+  const direction = sql.raw(minus ? 'DESC' : 'ASC');
+  const keys = [columns[by!]!, declaration.tie ?? columns.id!].map(column => {
+    const collate = column.name === 'full_name' ? sql` COLLATE NOCASE` : sql``;
+    // a leading plus keeps SQLite from walking the sort's index past all rows that the search didn't hit
+    return sql`${sql.raw(searching ? '+' : '')}${column}${collate} ${direction}`;
+  });
+  const all = and(...conditions);
+  const unfiltered = conditions.every(condition => condition === undefined || condition === base);
+  const total =
+    counter && unfiltered
+      ? sql`SELECT value AS total FROM counters WHERE name = ${counter}`
+      : sql`SELECT count(*) AS total FROM ${sql.identifier(getTableName(table))}${all ? sql` WHERE ${all}` : sql``}`;
+  const statements = [
+    ctx.db.orm
+      .select(picked)
+      .from(table)
+      .where(all)
+      .orderBy(...keys)
+      .limit(query.per_page)
+      .offset((query.page - 1) * query.per_page),
+    ctx.db.orm.all<{ total: number }>(total),
+  ] as const;
+  const [rows, [counted], owner] = (await read(ctx, ...statements, ...(within ? [within.owner] : []))) as unknown as [
+    T['$inferSelect'][],
+    { total: number }[],
+    unknown[] | undefined,
+  ];
+  if (owner?.length === 0) throw notFound(within!.what);
+  return { rows, total: counted?.total ?? 0 };
+}
+
+function filterConditions(
+  ctx: Context,
+  { filters, dynamic }: Pick<ListDeclaration<SQLiteTable>, 'filters' | 'dynamic'>,
+  query: Record<string, unknown>,
+): SQL[] {
+  const custom = Object.entries(query).flatMap(([key, value]) =>
+    dynamic && key.startsWith(dynamic.prefix)
+      ? [dynamic.condition(key.slice(dynamic.prefix.length), value as string)]
+      : [],
+  );
+  return [...Object.entries(filters).flatMap(([name, filter]) => filterCondition(ctx, name, filter, query)), ...custom];
+}
+
+function filterCondition(ctx: Context, name: string, filter: Filter, query: Record<string, unknown>): SQL[] {
+  const { column, kind } = filter;
+  const toValue = (filter.toValue ?? (given => given)) as (given: unknown) => unknown;
+  const [from, to] = [query[`${name}_from`], query[`${name}_to`]];
+  const exact = query[name] === undefined ? undefined : toValue(query[name]);
+  const conditions: SQL[] = exact === undefined ? [] : [eq(column, exact)];
+  if (kind === 'instant') {
+    if (from !== undefined) conditions.push(gte(column, startOf(ctx, from as string)));
+    if (to !== undefined) conditions.push(untilEnd(ctx, column, to as string));
+    return conditions;
+  }
+  if (from !== undefined) conditions.push(gte(column, from));
+  if (to !== undefined) conditions.push(lte(column, to));
+  return conditions;
+}
+
+/** A date means its whole day, in the tenant's time zone. */
+const untilEnd = (ctx: Context, column: SQLiteColumn, to: string): SQL =>
+  isDate(to) ? lt(column, startOf(ctx, addDays(to, 1))) : lte(column, startOf(ctx, to));
+
+const isDate = (text: string) => text.length === 10;
+
+const startOf = (ctx: Context, text: string) =>
+  isDate(text) ? toIso(startOfDate(text, ctx.tenant.timezone)) : new Date(text).toISOString();

@@ -1,0 +1,18 @@
+import type { Limit } from '../../durable-objects/rate-limiter/sliding-log.ts';
+import type { Ambient } from '../context.ts';
+import { AppError } from '../errors.ts';
+
+/** Refuses with 429 what is above the limit of an address. An address that can't be told shares one log. */
+export async function limitByAddress(ambient: Ambient, kind: string, limit: Limit): Promise<void> {
+  const { env, ip, now } = ambient;
+  const limiter = env.RATE_LIMITER.get(env.RATE_LIMITER.idFromName(`address:${ip ?? 'unknown'}`));
+  const verdict = await limiter.ask(kind, now, limit);
+  if (verdict.admitted) return;
+  const window_s = limit.window_ms / 1000;
+  const wait_s = Math.ceil(verdict.retry_after_ms / 1000);
+  throw new AppError('RATE_LIMIT', undefined, undefined, {
+    'Retry-After': String(wait_s),
+    RateLimit: `"${kind}";r=0;t=${wait_s}`,
+    'RateLimit-Policy': `"${kind}";q=${limit.most};w=${window_s}`,
+  });
+}

@@ -1,0 +1,187 @@
+import { and, eq, sql } from 'drizzle-orm';
+import type { Context } from '../context.ts';
+import { chunkJson, insertMany } from '../db/bulk.ts';
+import { commit, RaceLost, updateRow, type Write } from '../db/commit.ts';
+import { takeFromSequence } from '../db/sequences.ts';
+import { read, runTogether } from '../db/session.ts';
+import { localDate, toIso } from '../lib/time.ts';
+import { raiseRevisions } from '../provisioning/set-desired.ts';
+import { formatCustomerCode, searchTextOf } from '../resources/customers/actions.ts';
+import { customerCreated } from '../resources/customers/events.ts';
+import { customers, type CustomerRow } from '../resources/customers/table.ts';
+import { import_items, imports } from '../resources/imports/table.ts';
+import { jobs, type JobRow } from '../resources/jobs/index.ts';
+import { provisioning, type ProvisioningRow } from '../resources/provisioning/table.ts';
+
+/** Creates the customers of an import, some hundred at a time; a run that stops goes on where it was. */
+
+const CHUNK = 500;
+
+type Item = typeof import_items.$inferSelect;
+
+export async function runImportJob(ctx: Context, job_id: string): Promise<void> {
+  for (;;) {
+    const [[job]] = await runTogether(ctx.db, [ctx.db.orm.select().from(jobs).where(eq(jobs.id, job_id))]);
+    if (!job || job.finished_at !== null) return;
+    try {
+      await runChunk(ctx, job);
+    } catch (error) {
+      // another run of the same job, or a customer of that name, was faster: look again
+      if (!(error instanceof RaceLost)) throw error;
+    }
+  }
+}
+
+async function runChunk(ctx: Context, job: JobRow): Promise<void> {
+  const { orm } = ctx.db;
+  const waiting = and(eq(import_items.import_id, job.subject_id!), eq(import_items.outcome, 'create'));
+  const [[record], items, taken, [code]] = await read(
+    ctx,
+    orm.select().from(imports).where(eq(imports.id, job.subject_id!)),
+    orm.select().from(import_items).where(waiting).orderBy(import_items.line).limit(CHUNK),
+    orm.all<{ name: string }>(sql`
+      SELECT pppoe_username AS name FROM customers
+      WHERE pppoe_username IN (SELECT name FROM ${import_items} WHERE ${waiting} ORDER BY line LIMIT ${CHUNK})
+        AND status <> 'terminated' AND deleted_at IS NULL`),
+    takeFromSequence(ctx, 'customer_code', CHUNK),
+  );
+  if (items.length === 0) return finish(ctx, job);
+  const taken_names = new Set(taken.map(row => row.name));
+  const free = items.filter(item => !taken_names.has(item.name));
+  const lost = items.filter(item => taken_names.has(item.name));
+  const first_code = code!.value - CHUNK + 1;
+  const rows = free.map((item, index) =>
+    makeCustomer(ctx, item, formatCustomerCode(first_code + index), record!.router_id),
+  );
+  const router_ids = record!.router_id && free.length > 0 ? [record!.router_id] : [];
+  const progress: Partial<JobRow> = {
+    status: 'running',
+    started_at: job.started_at ?? toIso(ctx.now),
+    succeeded: job.succeeded + free.length,
+    failed: job.failed + lost.length,
+    errors: [...job.errors, ...lost.map(item => `line ${item.line}: "${item.name}" was taken meanwhile`)].slice(0, 100),
+  };
+  const results = [
+    ...free.map(item => [item.line, 'created', item.reason]),
+    ...lost.map(item => [item.line, 'conflict', 'was taken by a customer meanwhile']),
+  ];
+  const writes: Write[] = [
+    updateRow(ctx, jobs, job, progress),
+    ...insertMany(ctx.db, customers, rows),
+    ...adoptSecrets(ctx, free, router_ids),
+    ...raiseRevisions(ctx, router_ids),
+    ...markItems(ctx, job.subject_id!, results),
+  ];
+  const events = rows.map(row => customerCreated(row, router_ids));
+  await commit(ctx, writes, ...events);
+}
+
+async function finish(ctx: Context, job: JobRow): Promise<void> {
+  const done = { status: 'completed' as const, finished_at: toIso(ctx.now) };
+  await commit(ctx, [updateRow(ctx, jobs, job, done)], {
+    type: 'import.completed',
+    action: 'update',
+    entity_id: job.subject_id!,
+    data: { succeeded: job.succeeded, failed: job.failed },
+  });
+}
+
+function makeCustomer(ctx: Context, item: Item, customer_code: string, router_id: string | null): CustomerRow {
+  const { full_name, service_plan_id, disabled, static_ip, sealed_password } = item.data!;
+  const at = toIso(ctx.now);
+  const row: CustomerRow = {
+    ...EMPTY,
+    id: item.customer_id!,
+    customer_code,
+    full_name,
+    service_plan_id,
+    status: disabled ? 'suspended' : 'active',
+    suspension_reason: disabled ? 'manual' : null,
+    activation_date: localDate(ctx.now, ctx.tenant.timezone),
+    router_id,
+    pppoe_username: item.name,
+    pppoe_password: sealed_password,
+    static_ip,
+    created_at: at,
+    updated_at: at,
+  };
+  return { ...row, search_text: searchTextOf(row) };
+}
+
+/** What a router's export doesn't know of a customer; the office fills it in. */
+const EMPTY = {
+  nik: null,
+  phone: null,
+  phone_e164: null,
+  email: null,
+  address: null,
+  zone_id: null,
+  rt: null,
+  rw: null,
+  kelurahan: null,
+  kecamatan: null,
+  city: null,
+  postal_code: null,
+  latitude: null,
+  longitude: null,
+  photo_key: null,
+  house_photo_key: null,
+  monthly_fee: null,
+  due_day: 15,
+  billing_type: 'prepaid' as const,
+  auto_isolir: true,
+  hold_until: null,
+  installation_date: null,
+  termination_date: null,
+  termination_reason: null,
+  last_payment_date: null,
+  outstanding_balance: 0,
+  credit_balance: 0,
+  connection_type: 'pppoe' as const,
+  onu_serial: null,
+  notes: null,
+  custom_fields: {},
+  search_text: '',
+  deleted_at: null,
+};
+
+/** The router holds these already: only our marker is missing. A disabled secret stays disabled, whatever the policy. */
+function adoptSecrets(ctx: Context, items: readonly Item[], [router_id]: readonly string[]): Write[] {
+  if (router_id === undefined) return [];
+  const at = toIso(ctx.now);
+  const rows = items.map((item): ProvisioningRow => ({
+    id: ctx.newId(),
+    customer_id: item.customer_id!,
+    router_id,
+    kind: 'ppp_secret',
+    key: item.name,
+    desired: { profile: item.data!.profile, disabled: item.data!.disabled, remote_address: item.data!.static_ip },
+    adopt: true,
+    generation: 1,
+    observed_generation: 0,
+    secret_hash: item.data!.secret_hash,
+    status: 'pending',
+    attempts: 0,
+    next_attempt_at: at,
+    last_error: null,
+    last_applied_at: null,
+    created_at: at,
+    updated_at: at,
+  })); // prettier-ignore
+  const take_over = sql`ON CONFLICT (router_id, kind, key) DO UPDATE SET
+    customer_id = excluded.customer_id, desired = excluded.desired, adopt = 1, generation = provisioning.generation + 1,
+    secret_hash = excluded.secret_hash, status = 'pending', attempts = 0, next_attempt_at = excluded.next_attempt_at,
+    last_error = NULL, updated_at = excluded.updated_at`;
+  return insertMany(ctx.db, provisioning, rows, take_over);
+}
+
+/** What they were made from is dropped: it holds a sealed password that has its place now. */
+function markItems(ctx: Context, import_id: string, results: readonly unknown[][]): Write[] {
+  return chunkJson(results.map(result => JSON.stringify(result))).map(chunk =>
+    ctx.db.orm.run(sql`
+      UPDATE import_items SET outcome = r.outcome, reason = r.reason, data = NULL,
+        customer_id = CASE r.outcome WHEN 'created' THEN customer_id END
+      FROM (SELECT value ->> 0 AS line, value ->> 1 AS outcome, value ->> 2 AS reason FROM json_each(${chunk})) AS r
+      WHERE import_items.import_id = ${import_id} AND import_items.line = r.line`),
+  );
+}

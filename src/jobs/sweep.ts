@@ -1,0 +1,60 @@
+import { and, eq, inArray, isNull, lt } from 'drizzle-orm';
+import type { Ambient, Context } from '../context.ts';
+import { runTogether } from '../db/session.ts';
+import { selectDueRouters } from '../provisioning/apply.ts';
+import type { JobMessage } from '../queues/jobs.ts';
+import { wakeProvisioning } from '../queues/provisioning.ts';
+import { applyDuePlanChanges } from '../resources/customers/actions.ts';
+import { jobs } from '../resources/jobs/index.ts';
+import { openDirectory, tenants } from '../tenancy/directory.ts';
+import { settleHalfDoneSignUps } from '../tenancy/pool.ts';
+import { TENANT_SCHEMA_VERSION } from '../tenancy/tenant-schema.ts';
+
+/** The slow round that finds what lost messages and crashes left. It writes nothing for a tenant with nothing to do. */
+
+export async function sweep(ambient: Ambient): Promise<void> {
+  await settleHalfDoneSignUps(ambient);
+  const db = await openDirectory(ambient.env);
+  const [behind, active] = await runTogether(db, [
+    db.orm
+      .select({ id: tenants.id })
+      .from(tenants)
+      .where(and(eq(tenants.status, 'active'), lt(tenants.schema_version, TENANT_SCHEMA_VERSION))),
+    db.orm.select({ id: tenants.id }).from(tenants).where(eq(tenants.status, 'active')),
+  ]);
+  await send(ambient, [
+    ...behind.map(({ id }): JobMessage => ({ tenant_id: id, kind: 'migrate' })),
+    ...active.map(({ id }): JobMessage => ({ tenant_id: id, kind: 'sweep' })),
+  ]);
+}
+
+/** A batch of the queue holds a hundred messages. */
+async function send({ env }: Ambient, messages: JobMessage[]): Promise<void> {
+  for (let at = 0; at < messages.length; at += 100)
+    await env.JOBS_QUEUE.sendBatch(messages.slice(at, at + 100).map(body => ({ body })));
+}
+
+/** How long a job may stand still before it is woken again. */
+const STALLED_AFTER_MS = 2 * 60_000;
+
+export async function sweepTenant(ctx: Context): Promise<void> {
+  const stalled = and(
+    inArray(jobs.status, ['queued', 'running']),
+    isNull(jobs.finished_at),
+    lt(jobs.updated_at, new Date(ctx.now - STALLED_AFTER_MS).toISOString()),
+  );
+  const [due, waiting] = await runTogether(ctx.db, [
+    selectDueRouters(ctx),
+    ctx.db.orm.select({ id: jobs.id }).from(jobs).where(stalled).limit(20),
+  ]);
+  if (due.length > 0)
+    await wakeProvisioning(
+      ctx,
+      due.map(row => row.router_id),
+    );
+  await send(
+    ctx,
+    waiting.map(({ id }): JobMessage => ({ tenant_id: ctx.tenant.id, kind: 'import', job_id: id })),
+  );
+  await applyDuePlanChanges(ctx);
+}

@@ -1,0 +1,261 @@
+import { and, asc, eq, getTableColumns, inArray, isNotNull, lte, sql, type SQL } from 'drizzle-orm';
+import { fingerprintSecret, unseal } from '../auth/sealing.ts';
+import type { Context } from '../context.ts';
+import { chunkJson } from '../db/bulk.ts';
+import { commit, type Write } from '../db/commit.ts';
+import { read } from '../db/session.ts';
+import { AppError, notFound } from '../errors.ts';
+import type { NewEvent } from '../events/event.ts';
+import { retryDelay_ms } from '../lib/retry.ts';
+import { toIso } from '../lib/time.ts';
+import type { ApplyAnswer, DesiredItem, DesiredProfile, Outcome } from '../protocol/messages.ts';
+import { bridges, type BridgeRow } from '../resources/bridges/table.ts';
+import { customers } from '../resources/customers/table.ts';
+import { provisioning, type ProvisioningRow } from '../resources/provisioning/table.ts';
+import { routers, type RouterRow } from '../resources/routers/table.ts';
+import { service_plan_settings, service_plans } from '../resources/service-plans/table.ts';
+import { selectSettings, type SettingsRow } from '../resources/settings/index.ts';
+import { applyToRouter, BridgeCallFailed } from './bridge-client.ts';
+import { isolirProfile, planProfile } from './desired.ts';
+import { customerMarker } from './markers.ts';
+
+/** Brings what routers hold to what the table says, through the bridge, and stores what the router confirmed. */
+
+/** Items of one apply: enough to be quick, few enough that a message to the bridge stays small. */
+const MOST_ITEMS = 1000;
+
+const UNREACHABLE_BACKOFF = { first_ms: 5_000, most_ms: 5 * 60_000 };
+const REFUSED_BACKOFF = { first_ms: 60_000, most_ms: 60 * 60_000 };
+
+type DueRow = ProvisioningRow & {
+  customer_code: string;
+  pppoe_password: string | null;
+};
+
+interface Task {
+  router: RouterRow;
+  bridge: BridgeRow;
+  rows: DueRow[];
+  settings: SettingsRow;
+  profiles: DesiredProfile[];
+}
+
+export interface ApplyResult {
+  /** When there is more to do on this router, epoch ms; null when it is as it should be. */
+  next_attempt_ms: number | null;
+  /** Why the router couldn't be looked at. */
+  failure: AppError | null;
+}
+
+/** What is due on one router; or, for `customer_id`, everything of that customer there, due or not. */
+export async function applyDesired(ctx: Context, router_id: string, customer_id?: string): Promise<ApplyResult> {
+  const task = await readTask(ctx, router_id, customer_id);
+  if (!task || task.rows.length === 0) return { next_attempt_ms: null, failure: null };
+  const item_passwords = await openPasswords(ctx, task.rows);
+  const items = await Promise.all(task.rows.map(row => describeItem(ctx, row, item_passwords[row.id])));
+  let answer: ApplyAnswer;
+  try {
+    answer = await applyToRouter(ctx, task.bridge, task.router, { profiles: task.profiles, items }, item_passwords);
+  } catch (error) {
+    if (!(error instanceof BridgeCallFailed)) throw error;
+    return postpone(ctx, task, error);
+  }
+  await confirm(ctx, task, answer, item_passwords);
+  const waiting = answer.items.filter(item => FAILED[item.outcome]).length;
+  if (task.rows.length === MOST_ITEMS) return { next_attempt_ms: ctx.now, failure: null };
+  return { next_attempt_ms: waiting > 0 ? ctx.now + REFUSED_BACKOFF.first_ms : null, failure: null };
+}
+
+async function readTask(ctx: Context, router_id: string, customer_id?: string): Promise<Task | null> {
+  const due: SQL = and(
+    eq(provisioning.router_id, router_id),
+    customer_id ? eq(provisioning.customer_id, customer_id) : lte(provisioning.next_attempt_at, toIso(ctx.now)),
+  )!;
+  const { orm } = ctx.db;
+  const due_profiles = orm
+    .select({ profile: sql`${provisioning.desired} ->> 'profile'`.as('profile') })
+    .from(provisioning)
+    .where(due);
+  const [[router], [bridge], rows, [settings], plans, plan_settings] = await read(
+    ctx,
+    orm.select().from(routers).where(eq(routers.id, router_id)),
+    orm
+      .select()
+      .from(bridges)
+      .where(sql`${bridges.id} = (SELECT bridge_id FROM ${routers} WHERE ${routers.id} = ${router_id})`),
+    orm
+      .select({
+        ...getTableColumns(provisioning),
+        customer_code: customers.customer_code,
+        pppoe_password: customers.pppoe_password,
+      })
+      .from(provisioning)
+      .innerJoin(customers, eq(customers.id, provisioning.customer_id))
+      .where(due)
+      .orderBy(asc(provisioning.next_attempt_at))
+      .limit(MOST_ITEMS),
+    selectSettings(ctx),
+    orm.select().from(service_plans).where(inArray(service_plans.profile_name, due_profiles)),
+    orm
+      .select()
+      .from(service_plan_settings)
+      .where(
+        inArray(
+          service_plan_settings.plan_id,
+          orm
+            .select({ id: service_plans.id })
+            .from(service_plans)
+            .where(inArray(service_plans.profile_name, due_profiles)),
+        ),
+      ),
+  );
+  if (!router) throw notFound('router');
+  if (!router.is_active || !bridge) return null;
+  const adopted = new Set(rows.filter(row => row.adopt).map(row => row.desired?.profile));
+  const profiles = plans.map(plan =>
+    planProfile(plan, plan_settings.find(own => own.plan_id === plan.id) ?? null, adopted.has(plan.profile_name)),
+  );
+  const needs_isolir = rows.some(row => row.desired?.profile === settings!.isolir_profile);
+  if (needs_isolir) profiles.push(isolirProfile(settings!));
+  return { router, bridge, rows, settings: settings!, profiles };
+}
+
+const passwordPlace = (row: DueRow) => ({ row_id: row.customer_id, column: 'pppoe_password' });
+
+async function openPasswords(ctx: Context, rows: readonly DueRow[]): Promise<Record<string, string>> {
+  const known = rows.filter(row => row.desired !== null && row.pppoe_password !== null);
+  const opened = await Promise.all(
+    known.map(async row => [row.id, await unseal(ctx.env, passwordPlace(row), row.pppoe_password!)] as const),
+  );
+  return Object.fromEntries(opened);
+}
+
+async function describeItem(ctx: Context, row: DueRow, password: string | undefined): Promise<DesiredItem> {
+  const hash = password === undefined ? null : await fingerprintSecret(ctx.env, passwordPlace(row), password);
+  return {
+    ref: row.id,
+    generation: row.generation,
+    kind: 'ppp_secret',
+    key: row.key,
+    marker: customerMarker(row.customer_code),
+    adopt: row.adopt,
+    desired: row.desired,
+    password_written: hash !== null && hash === row.secret_hash,
+  };
+}
+
+const FAILED: Record<Outcome, boolean> = {
+  unchanged: false,
+  added: false,
+  changed: false,
+  removed: false,
+  absent: false,
+  conflict: true,
+  failed: true,
+};
+
+/** Stores what the router confirmed; a row that was raised meanwhile stays pending. */
+async function confirm(
+  ctx: Context,
+  task: Task,
+  answer: ApplyAnswer,
+  item_passwords: Record<string, string>,
+): Promise<void> {
+  const by_id = new Map(task.rows.map(row => [row.id, row]));
+  const encoded: string[] = [];
+  const events: NewEvent[] = [];
+  for (const result of answer.items) {
+    const row = by_id.get(result.ref);
+    if (!row) continue;
+    const failed = FAILED[result.outcome];
+    const status = failed ? (result.outcome as 'conflict' | 'failed') : 'in_sync';
+    const attempts = failed ? row.attempts + 1 : 0;
+    const next = failed ? ctx.now + retryDelay_ms(attempts, ctx.random(), REFUSED_BACKOFF) : null;
+    const password = item_passwords[row.id];
+    const hash =
+      failed || password === undefined
+        ? row.secret_hash
+        : await fingerprintSecret(ctx.env, passwordPlace(row), password);
+    encoded.push(JSON.stringify([row.id, result.generation, status, attempts, next, result.error, hash]));
+    if (status !== row.status || result.error !== row.last_error)
+      events.push({
+        type: 'provisioning.applied',
+        action: 'apply',
+        entity_id: row.id,
+        customer_id: row.customer_id,
+        changes: { status: [row.status, status] },
+        data: { router_id: row.router_id, kind: row.kind, key: row.key, outcome: result.outcome, error: result.error },
+      });
+  }
+  const writes: Write[] = chunkJson(encoded).map(chunk =>
+    ctx.db.orm.run(sql`
+      UPDATE provisioning SET
+        status = r.status, observed_generation = r.generation, attempts = r.attempts, next_attempt_at = r.next_attempt_at,
+        last_error = r.error, secret_hash = r.hash, adopt = adopt AND r.status <> 'in_sync',
+        last_applied_at = CASE r.status WHEN 'in_sync' THEN ${ctx.now} ELSE last_applied_at END, updated_at = ${ctx.now}
+      FROM (
+        SELECT value ->> 0 AS id, value ->> 1 AS generation, value ->> 2 AS status, value ->> 3 AS attempts,
+          value ->> 4 AS next_attempt_at, value ->> 5 AS error, value ->> 6 AS hash
+        FROM json_each(${chunk})
+      ) AS r
+      WHERE provisioning.id = r.id AND provisioning.generation = r.generation`),
+  );
+  await commit(
+    { ...ctx, actor: { kind: 'bridge', name: task.bridge.name } },
+    [...writes, ...seen(ctx, task)],
+    ...events,
+  );
+}
+
+const seen = (ctx: Context, { router, bridge }: Task): Write[] => [
+  ctx.db.orm
+    .update(routers)
+    .set({ status: 'online', last_seen_at: toIso(ctx.now), last_error: null })
+    .where(eq(routers.id, router.id)),
+  ctx.db.orm
+    .update(bridges)
+    .set({ status: 'online', last_heartbeat_at: toIso(ctx.now) })
+    .where(eq(bridges.id, bridge.id)),
+];
+
+/** Nothing is known of the router: the rows stay as they are, and are tried again after a growing delay. */
+async function postpone(ctx: Context, task: Task, failure: BridgeCallFailed): Promise<ApplyResult> {
+  // an older revision than the bridge has seen: somebody newer is at work, and read the newer state
+  const stale = failure.code === 'STALE_REVISION';
+  const attempts = Math.max(...task.rows.map(row => row.attempts)) + 1;
+  const backoff = failure.code === 'ROUTER_REFUSED' ? REFUSED_BACKOFF : UNREACHABLE_BACKOFF;
+  const next_attempt_ms = ctx.now + (stale ? 1000 : retryDelay_ms(attempts, ctx.random(), backoff));
+  const bridge_is_there = failure.code !== 'BRIDGE_OFFLINE';
+  const [ids] = chunkJson(task.rows.map(row => JSON.stringify(row.id)));
+  await commit({ ...ctx, actor: { kind: 'job', name: 'provisioning' } }, [
+    ctx.db.orm.run(sql`
+      UPDATE provisioning SET attempts = attempts + 1, next_attempt_at = ${next_attempt_ms}, last_error = ${failure.message},
+        updated_at = ${ctx.now}
+      WHERE id IN (SELECT value FROM json_each(${ids})) AND status <> 'in_sync'`),
+    ctx.db.orm
+      .update(routers)
+      .set({ status: bridge_is_there && !stale ? 'offline' : 'unknown', last_error: failure.message })
+      .where(eq(routers.id, task.router.id)),
+    ctx.db.orm
+      .update(bridges)
+      .set({ status: bridge_is_there ? 'online' : 'offline' })
+      .where(eq(bridges.id, task.bridge.id)),
+  ]);
+  return { next_attempt_ms, failure: toAppError(failure) };
+}
+
+/** What a caller who asked for a live answer is told. */
+export function toAppError(failure: BridgeCallFailed): AppError {
+  if (failure.code === 'BRIDGE_OFFLINE') return new AppError('BRIDGE_OFFLINE', failure.message);
+  return new AppError('ROUTER_UNREACHABLE', failure.message);
+}
+
+/** Routers with something due: for the sweep, which finds what a lost message left. */
+export const selectDueRouters = (ctx: Context) =>
+  ctx.db.orm
+    .selectDistinct({ router_id: provisioning.router_id })
+    .from(provisioning)
+    .where(and(isNotNull(provisioning.next_attempt_at), lte(provisioning.next_attempt_at, toIso(ctx.now))));
+
+export const selectCustomerRows = (ctx: Context, customer_id: string) =>
+  ctx.db.orm.select().from(provisioning).where(eq(provisioning.customer_id, customer_id)).orderBy(asc(provisioning.id));

@@ -1,0 +1,136 @@
+import { CompactEncrypt, importJWK } from 'jose';
+import type { z } from 'zod';
+import { unseal } from '../auth/sealing.ts';
+import type { Ambient } from '../context.ts';
+import {
+  ApplyAnswer,
+  BridgeError,
+  ProbeAnswer,
+  type ApplyRequest,
+  type RouterAccess,
+  type SealedPart,
+} from '../protocol/messages.ts';
+import {
+  equalSignatures,
+  NONCE_HEADER,
+  SIGNATURE_HEADER,
+  signAnswer,
+  signRequest,
+  TIME_HEADER,
+} from '../protocol/signature.ts';
+import type { BridgeRow } from '../resources/bridges/table.ts';
+import type { RouterRow } from '../resources/routers/table.ts';
+
+/** The Worker's end of the link to a bridge: signs, seals, and believes only signed answers. */
+
+export type BridgeFailure = z.infer<typeof BridgeError>['error']['code'] | 'BRIDGE_OFFLINE';
+
+export class BridgeCallFailed extends Error {
+  readonly code: BridgeFailure;
+  constructor(code: BridgeFailure, message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+const PROBE_TIMEOUT_MS = 15_000;
+const APPLY_TIMEOUT_MS = 90_000;
+
+export async function describeAccess(
+  ambient: Ambient,
+  router: RouterRow,
+): Promise<{ access: RouterAccess; password: string }> {
+  const { id, host, port, use_tls, tls_fingerprint, username } = router;
+  const password = await unseal(ambient.env, { row_id: id, column: 'password' }, router.password);
+  return { access: { id, host, port, use_tls, tls_fingerprint, username }, password };
+}
+
+/** Only the bridge that enrolled with this key can open it. */
+async function sealForBridge(bridge: BridgeRow, part: SealedPart): Promise<string> {
+  if (!bridge.public_key) throw new BridgeCallFailed('BRIDGE_OFFLINE', `Bridge "${bridge.name}" has not enrolled yet.`);
+  const key = await importJWK(bridge.public_key, 'ECDH-ES');
+  return new CompactEncrypt(new TextEncoder().encode(JSON.stringify(part)))
+    .setProtectedHeader({ alg: 'ECDH-ES', enc: 'A256GCM' })
+    .encrypt(key);
+}
+
+/** Connects and signs in now. */
+export async function probeRouter(
+  ambient: Ambient,
+  bridge: BridgeRow,
+  router: RouterRow,
+): Promise<z.infer<typeof ProbeAnswer>> {
+  const { access, password } = await describeAccess(ambient, router);
+  const sealed = await sealForBridge(bridge, { router_password: password, item_passwords: {} });
+  return callBridge(ambient, bridge, '/v1/probe', { router: access, sealed }, ProbeAnswer, PROBE_TIMEOUT_MS);
+}
+
+/** Hands over what a router must hold; gives what is now true there. */
+export async function applyToRouter(
+  ambient: Ambient,
+  bridge: BridgeRow,
+  router: RouterRow,
+  desired: Pick<ApplyRequest, 'profiles' | 'items'>,
+  item_passwords: Record<string, string>,
+): Promise<z.infer<typeof ApplyAnswer>> {
+  const { access, password } = await describeAccess(ambient, router);
+  const sealed = await sealForBridge(bridge, { router_password: password, item_passwords });
+  const request: ApplyRequest = { router: access, revision: router.revision, ...desired, sealed };
+  return callBridge(ambient, bridge, '/v1/apply', request, ApplyAnswer, APPLY_TIMEOUT_MS);
+}
+
+async function callBridge<T extends z.ZodType>(
+  ambient: Ambient,
+  bridge: BridgeRow,
+  path: string,
+  message: unknown,
+  answers: T,
+  timeout_ms: number,
+): Promise<z.output<T>> {
+  if (!bridge.url || !bridge.signing_secret)
+    throw new BridgeCallFailed('BRIDGE_OFFLINE', `Bridge "${bridge.name}" has not enrolled yet.`);
+  const secret = await unseal(ambient.env, { row_id: bridge.id, column: 'signing_secret' }, bridge.signing_secret);
+  const body = JSON.stringify(message);
+  const nonce = ambient.newId();
+  const time_ms = ambient.now;
+  const signature = await signRequest(secret, { time_ms, nonce, method: 'POST', path, body });
+  const answer = await send(bridge, path, timeout_ms, {
+    'content-type': 'application/json',
+    [TIME_HEADER]: String(time_ms),
+    [NONCE_HEADER]: nonce,
+    [SIGNATURE_HEADER]: signature,
+  }, body); // prettier-ignore
+  const expected = await signAnswer(secret, nonce, answer.status, answer.text);
+  if (!equalSignatures(answer.signature, expected))
+    throw new BridgeCallFailed(
+      'BRIDGE_OFFLINE',
+      `What answered at ${bridge.url} did not sign as bridge "${bridge.name}".`,
+    );
+  const content: unknown = JSON.parse(answer.text);
+  if (answer.status === 200) return answers.parse(content);
+  const { error } = BridgeError.parse(content);
+  throw new BridgeCallFailed(error.code, error.message);
+}
+
+async function send(
+  bridge: BridgeRow,
+  path: string,
+  timeout_ms: number,
+  headers: Record<string, string>,
+  body: string,
+) {
+  try {
+    const signal = AbortSignal.timeout(timeout_ms);
+    const response = await fetch(new URL(path, bridge.url!), {
+      method: 'POST',
+      headers,
+      body,
+      signal,
+      redirect: 'manual',
+    });
+    const signature = response.headers.get(SIGNATURE_HEADER) ?? '';
+    return { status: response.status, signature, text: await response.text() };
+  } catch {
+    throw new BridgeCallFailed('BRIDGE_OFFLINE', `Bridge "${bridge.name}" did not answer at ${bridge.url}.`);
+  }
+}

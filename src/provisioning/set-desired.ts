@@ -1,0 +1,120 @@
+import { and, eq, inArray, isNotNull, sql } from 'drizzle-orm';
+import type { Context } from '../context.ts';
+import type { Write } from '../db/commit.ts';
+import { toIso } from '../lib/time.ts';
+import { customers } from '../resources/customers/table.ts';
+import { provisioning, type ProvisioningRow } from '../resources/provisioning/table.ts';
+import { routers } from '../resources/routers/table.ts';
+import { desiredRows, type CustomerLine, type DesiredRow, type SuspensionSettings } from './desired.ts';
+
+/** Writes of desired state: part of the batch of whatever made it change. No router is spoken to here. */
+
+export interface DesiredChange {
+  writes: Write[];
+  /** Routers whose desired set this raises. */
+  routers: string[];
+}
+
+export interface LineChange {
+  customer: CustomerLine & { id: string };
+  plan: { profile_name: string };
+  settings: SuspensionSettings;
+  /** What stands in the table for this customer. */
+  rows: readonly ProvisioningRow[];
+  /** The password is another one: the same desired row must be written anew. */
+  password_changed?: boolean;
+}
+
+const sameDesired = (row: ProvisioningRow, wanted: DesiredRow) =>
+  JSON.stringify(row.desired) === JSON.stringify(wanted.desired);
+
+/** Brings a customer's rows to what its line must now be; what it no longer needs must go from the router. */
+export function setDesired(ctx: Context, change: LineChange): DesiredChange {
+  const { customer, rows } = change;
+  const wanted = desiredRows(customer, change.plan, change.settings);
+  const find = (item: DesiredRow) =>
+    rows.find(row => row.router_id === item.router_id && row.kind === item.kind && row.key === item.key);
+  const raised = wanted.filter(item => {
+    const row = find(item);
+    return !row || !sameDesired(row, item) || change.password_changed;
+  });
+  const dropped = rows.filter(row => row.desired !== null && !wanted.some(item => find(item) === row));
+  const touched = [...new Set([...raised, ...dropped].map(item => item.router_id))];
+  return {
+    writes: [
+      ...raised.map(item => upsertDesired(ctx, customer.id, item)),
+      ...dropped.map(row => dropDesired(ctx, row.id)),
+      ...raiseRevisions(ctx, touched),
+    ],
+    routers: touched,
+  };
+}
+
+const raised = (ctx: Context) => ({
+  generation: sql`${provisioning.generation} + 1`,
+  status: 'pending' as const,
+  attempts: 0,
+  next_attempt_at: toIso(ctx.now),
+  last_error: null,
+  updated_at: toIso(ctx.now),
+});
+
+/** A name that another, ended customer had on that router is taken over with its row. */
+function upsertDesired(ctx: Context, customer_id: string, { router_id, kind, key, desired }: DesiredRow): Write {
+  const at = toIso(ctx.now);
+  return ctx.db.orm
+    .insert(provisioning)
+    .values({
+      id: ctx.newId(),
+      customer_id,
+      router_id,
+      kind,
+      key,
+      desired,
+      adopt: false,
+      generation: 1,
+      observed_generation: 0,
+      status: 'pending',
+      attempts: 0,
+      next_attempt_at: at,
+      created_at: at,
+      updated_at: at,
+    })
+    .onConflictDoUpdate({
+      target: [provisioning.router_id, provisioning.kind, provisioning.key],
+      set: { customer_id, desired, ...raised(ctx) },
+    });
+}
+
+const dropDesired = (ctx: Context, row_id: string): Write =>
+  ctx.db.orm
+    .update(provisioning)
+    .set({ desired: sql`NULL`, ...raised(ctx) })
+    .where(eq(provisioning.id, row_id));
+
+export function raiseRevisions(ctx: Context, router_ids: readonly string[]): Write[] {
+  if (router_ids.length === 0) return [];
+  return [
+    ctx.db.orm
+      .update(routers)
+      .set({ revision: sql`${routers.revision} + 1` })
+      .where(inArray(routers.id, [...router_ids])),
+  ];
+}
+
+/** All lines on a plan must be looked at anew, since the plan's profile changed. */
+export function raisePlan(ctx: Context, plan_id: string): Write[] {
+  const its_customers = ctx.db.orm
+    .select({ id: customers.id })
+    .from(customers)
+    .where(eq(customers.service_plan_id, plan_id));
+  const its_rows = and(isNotNull(provisioning.desired), inArray(provisioning.customer_id, its_customers));
+  const its_routers = ctx.db.orm.select({ id: provisioning.router_id }).from(provisioning).where(its_rows);
+  return [
+    ctx.db.orm
+      .update(routers)
+      .set({ revision: sql`${routers.revision} + 1` })
+      .where(inArray(routers.id, its_routers)),
+    ctx.db.orm.update(provisioning).set(raised(ctx)).where(its_rows),
+  ];
+}

@@ -1,0 +1,32 @@
+import type { Ambient, Context } from '../context.ts';
+import { applyDesired } from '../provisioning/apply.ts';
+import { makeContext } from '../tenancy/enter.ts';
+import { findTenant } from '../tenancy/directory.ts';
+
+/** "Look at this router": no more. What is to be done is read when the message is handled. */
+export interface ProvisioningMessage {
+  tenant_id: string;
+  router_id: string;
+}
+
+export async function wakeProvisioning(ctx: Context, router_ids: readonly string[], delay_seconds = 0): Promise<void> {
+  const messages = router_ids.map(router_id => ({
+    body: { tenant_id: ctx.tenant.id, router_id },
+    delaySeconds: delay_seconds,
+  }));
+  await ctx.env.PROVISIONING_QUEUE.sendBatch(messages);
+}
+
+/** Brings one router to its desired state; when it can't be reached, looks again later. */
+export async function handleProvisioning(
+  ambient: Ambient,
+  { tenant_id, router_id }: ProvisioningMessage,
+): Promise<void> {
+  const tenant = await findTenant(ambient.env, tenant_id, ambient.now);
+  // a tenant that is suspended or gone has no say over its routers; its rows wait
+  if (tenant?.status !== 'active') return;
+  const ctx = await makeContext(ambient, tenant, { kind: 'job', name: 'provisioning' });
+  const { next_attempt_ms } = await applyDesired(ctx, router_id);
+  if (next_attempt_ms !== null)
+    await wakeProvisioning(ctx, [router_id], Math.ceil(Math.max(0, next_attempt_ms - ambient.now) / 1000));
+}

@@ -1,0 +1,83 @@
+import { eq } from 'drizzle-orm';
+import { z } from 'zod';
+import { parseTenantSecret } from '../../auth/tokens.ts';
+import { crud } from '../../http/crud.ts';
+import { endpoint } from '../../http/endpoint.ts';
+import { Id, Instant, line } from '../../http/fields.ts';
+import type { Resource } from '../../http/resource.ts';
+import { EnrolAnswer, EnrolRequest } from '../../protocol/messages.ts';
+import { checkBridgeUrl, enrolBridge, issueEnrolmentToken } from './actions.ts';
+import { bridges, CONNECTION_STATES, one_time_tokens } from './table.ts';
+
+export { bridges, CONNECTION_STATES, type BridgeRow } from './table.ts';
+
+const BridgeInput = z
+  .strictObject({
+    name: line(100),
+    url: z.string().max(300).nullable().optional().describe('Where the Worker reaches it: its tunnel’s host name.'),
+  })
+  .meta({ id: 'BridgeInput' });
+
+const Bridge = z
+  .object({
+    id: Id,
+    name: z.string(),
+    url: z.string().nullable(),
+    status: z.enum(CONNECTION_STATES),
+    last_heartbeat_at: Instant.nullable().describe('When it last answered.'),
+    version: z.string().nullable(),
+    enrolled_at: Instant.nullable().describe('Null until `rukun-bridge enroll` was run with its token.'),
+    created_at: Instant,
+    updated_at: Instant,
+  })
+  .meta({ id: 'Bridge' });
+
+const EnrolmentToken = z
+  .object({
+    id: Id,
+    token: z.string().describe('For `rukun-bridge enroll --token`: once, within the hour. Shown this once.'),
+    expires_at: Instant,
+  })
+  .meta({ id: 'EnrolmentToken' });
+
+const { routes } = crud({
+  name: 'bridge',
+  plural: 'bridges',
+  table: bridges,
+  permissions: { read: 'routers:read', write: 'routers:write' },
+  row: Bridge,
+  input: BridgeInput,
+  list: { filters: {}, sort: ['name', 'created_at'], default_sort: 'name', omit: ['signing_secret', 'public_key'] },
+  secrets: ['signing_secret', 'public_key'],
+  prepare: (ctx, sent) => {
+    if (sent.url) checkBridgeUrl(ctx, sent.url);
+    return Promise.resolve({ columns: sent });
+  },
+  beforeDelete: (ctx, row) => [ctx.db.orm.delete(one_time_tokens).where(eq(one_time_tokens.subject_id, row.id))],
+});
+
+export const bridgesResource: Resource = {
+  path: '/bridges',
+  routes: {
+    ...routes,
+    'POST /enroll': endpoint({
+      id: 'bridges.enroll',
+      summary: 'A bridge enrols itself',
+      description: 'Called by `rukun-bridge enroll`; the token names the provider and is spent by it.',
+      needs: 'public',
+      body: EnrolRequest.meta({ id: 'EnrolRequest' }),
+      tenantOf: body => parseTenantSecret(body.token)?.tenant_id ?? null,
+      returns: { one: EnrolAnswer.meta({ id: 'EnrolAnswer' }) },
+      errors: ['UNAUTHORIZED', 'CONFLICT'],
+      run: (ctx, { body }) => enrolBridge(ctx, body),
+    }),
+    'POST /:id/enroll': endpoint({
+      id: 'bridges.issueToken',
+      summary: 'Get a one-time token to enrol (or re-enrol) a bridge',
+      needs: 'routers:write',
+      returns: { one: EnrolmentToken },
+      status: 201,
+      run: (ctx, { params }) => issueEnrolmentToken(ctx, params.id),
+    }),
+  },
+};

@@ -1,0 +1,31 @@
+import { sqliteTable, text } from 'drizzle-orm/sqlite-core';
+import { id, instant, json, timestamps } from '../../db/columns.ts';
+import type { EnrolRequest } from '../../protocol/messages.ts';
+
+export const CONNECTION_STATES = ['unknown', 'online', 'offline'] as const;
+
+export const bridges = sqliteTable('bridges', {
+  id: id(),
+  name: text('name').notNull(),
+  url: text('url'),
+  /** Sealed. */
+  signing_secret: text('signing_secret'),
+  public_key: json<EnrolRequest['public_key']>('public_key'),
+  status: text('status', { enum: CONNECTION_STATES }).notNull().default('unknown'),
+  last_heartbeat_at: instant('last_heartbeat_at'),
+  version: text('version'),
+  enrolled_at: instant('enrolled_at'),
+  ...timestamps,
+});
+
+export const one_time_tokens = sqliteTable('one_time_tokens', {
+  id: id(),
+  purpose: text('purpose', { enum: ['password_reset', 'bridge_enrolment', 'download'] }).notNull(),
+  subject_id: text('subject_id').notNull(),
+  token_hash: text('token_hash').notNull(),
+  expires_at: instant('expires_at').notNull(),
+  used_at: instant('used_at'),
+  ...timestamps,
+});
+
+export type BridgeRow = typeof bridges.$inferSelect;

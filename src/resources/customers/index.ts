@@ -1,0 +1,168 @@
+import { z } from 'zod';
+import { endpoint } from '../../http/endpoint.ts';
+import { Id } from '../../http/fields.ts';
+import { Deleted } from '../../http/crud.ts';
+import type { Resource } from '../../http/resource.ts';
+import { AuditLog, audit_list } from '../audit-logs/index.ts';
+import { CustomerProvisioning, getProvisioning, syncProvisioning } from '../provisioning/index.ts';
+import * as actions from './actions.ts';
+import { getPhoto, MOST_PHOTO_BYTES, PhotoForm, PhotoKind, storePhotos } from './photos.ts';
+import { customer_list, getCustomer, readHistory, readStats } from './queries.ts';
+import {
+  Customer,
+  CustomerInput,
+  CustomerStats,
+  CustomerUpdate,
+  Hold,
+  PlanChanged,
+  PlanChangeInput,
+  StatusChange,
+  toCustomer,
+} from './schema.ts';
+
+/** `POST /:id/suspend` and its like: the same shape, another verb. */
+const statusEndpoint = (verb: string, summary: string, run: typeof actions.activateCustomer) =>
+  endpoint({
+    id: `customers.${verb}`,
+    summary,
+    needs: 'customers:write',
+    body: StatusChange,
+    returns: { one: Customer },
+    errors: ['INVALID_TRANSITION', 'CONFLICT', 'DUPLICATE_ENTRY'],
+    run: async (ctx, { params, body }) => toCustomer(await run(ctx, params.id, body)),
+  });
+
+export const customersResource: Resource = {
+  path: '/customers',
+  routes: {
+    'GET /': endpoint({
+      id: 'customers.list',
+      summary: 'List customers',
+      description: 'Filter by custom fields with `custom_fields.<name>=<value>`.',
+      needs: 'customers:read',
+      query: customer_list.query,
+      returns: { list: Customer },
+      run: async (ctx, { query }) => {
+        const { rows, total } = await customer_list.readPage(ctx, query);
+        return { rows: rows.map(toCustomer), total };
+      },
+    }),
+    'POST /': endpoint({
+      id: 'customers.create',
+      summary: 'Create a customer',
+      needs: 'customers:write',
+      body: CustomerInput,
+      returns: { one: Customer },
+      status: 201,
+      errors: ['DUPLICATE_ENTRY'],
+      run: async (ctx, { body }) => toCustomer(await actions.createCustomer(ctx, body)),
+    }),
+    'GET /stats': endpoint({
+      id: 'customers.stats',
+      summary: 'Counts by status and plan',
+      needs: 'customers:read',
+      returns: { one: CustomerStats },
+      run: ctx => readStats(ctx),
+    }),
+    'GET /:id': endpoint({
+      id: 'customers.get',
+      summary: 'Get a customer',
+      needs: 'customers:read',
+      returns: { one: Customer },
+      run: async (ctx, { params }) => toCustomer(await getCustomer(ctx, params.id)),
+    }),
+    'PUT /:id': endpoint({
+      id: 'customers.update',
+      summary: 'Change a customer',
+      description: 'Another plan, router, PPPoE name or password goes to the routers as well.',
+      needs: 'customers:write',
+      body: CustomerUpdate,
+      returns: { one: Customer },
+      errors: ['DUPLICATE_ENTRY', 'CONFLICT', 'INVALID_TRANSITION'],
+      run: async (ctx, { params, body }) => toCustomer(await actions.updateCustomer(ctx, params.id, body)),
+    }),
+    'DELETE /:id': endpoint({
+      id: 'customers.delete',
+      summary: 'Delete a customer who is pending or terminated',
+      description: 'The row stays in the database, out of every list; its code stays taken.',
+      needs: 'customers:write',
+      returns: { one: Deleted },
+      errors: ['INVALID_TRANSITION', 'CONFLICT'],
+      run: (ctx, { params }) => actions.deleteCustomer(ctx, params.id),
+    }),
+    'POST /:id/activate': statusEndpoint(
+      'activate',
+      'Activate: the line comes up on its router',
+      actions.activateCustomer,
+    ),
+    'POST /:id/suspend': statusEndpoint('suspend', 'Suspend (isolir)', actions.suspendCustomer),
+    'POST /:id/resume': statusEndpoint('resume', 'Resume after a suspension', actions.resumeCustomer),
+    'POST /:id/terminate': statusEndpoint('terminate', 'End the subscription', actions.terminateCustomer),
+    'POST /:id/reactivate': statusEndpoint('reactivate', 'Take a terminated customer back', actions.reactivateCustomer),
+    'POST /:id/change-plan': endpoint({
+      id: 'customers.changePlan',
+      summary: 'Put a customer on another plan, now or on a day to come',
+      needs: 'customers:write',
+      body: PlanChangeInput,
+      returns: { one: PlanChanged },
+      errors: ['INVALID_TRANSITION', 'CONFLICT'],
+      run: async (ctx, { params, body }) => {
+        const { customer, change } = await actions.changeCustomerPlan(ctx, params.id, body);
+        return { customer: toCustomer(customer), change };
+      },
+    }),
+    'POST /:id/hold': endpoint({
+      id: 'customers.hold',
+      summary: 'A promise to pay: no suspension for dues until then',
+      needs: 'customers:write',
+      body: Hold,
+      returns: { one: Customer },
+      errors: ['CONFLICT'],
+      run: async (ctx, { params, body }) => toCustomer(await actions.holdCustomer(ctx, params.id, body)),
+    }),
+    'GET /:id/audit-logs': endpoint({
+      id: 'customers.auditLogs',
+      summary: 'What happened to a customer, newest first',
+      needs: 'audit:read',
+      query: audit_list.query,
+      returns: { list: AuditLog },
+      run: (ctx, { params, query }) => readHistory(ctx, query, params.id),
+    }),
+    'GET /:id/provisioning': endpoint({
+      id: 'customers.provisioning',
+      summary: 'What the routers must hold for a customer, and what they confirmed',
+      needs: 'customers:read',
+      returns: { one: CustomerProvisioning },
+      run: (ctx, { params }) => getProvisioning(ctx, params.id),
+    }),
+    'POST /:id/provisioning/sync': endpoint({
+      id: 'customers.sync',
+      summary: 'Apply now, and say what the router says',
+      needs: 'customers:sync',
+      returns: { one: CustomerProvisioning },
+      errors: ['ROUTER_UNREACHABLE', 'BRIDGE_OFFLINE'],
+      run: (ctx, { params }) => syncProvisioning(ctx, params.id),
+    }),
+    'POST /:id/photos': endpoint({
+      id: 'customers.storePhotos',
+      summary: 'Store a picture of the subscriber or the house',
+      description: 'JPEG, PNG or WebP, 5 MiB at most each.',
+      needs: 'customers:write',
+      accepts: 'multipart',
+      most_bytes: 2 * MOST_PHOTO_BYTES + 64 * 1024,
+      body: PhotoForm,
+      returns: { one: Customer },
+      status: 201,
+      errors: ['CONFLICT'],
+      run: async (ctx, { params, body }) => toCustomer(await storePhotos(ctx, params.id, body)),
+    }),
+    'GET /:id/photos/:kind': endpoint({
+      id: 'customers.photo',
+      summary: 'A customer’s picture',
+      needs: 'customers:read',
+      params: z.strictObject({ id: Id, kind: PhotoKind }),
+      returns: { file: ['image/jpeg', 'image/png', 'image/webp'] },
+      run: (ctx, { params }) => getPhoto(ctx, params.id, params.kind),
+    }),
+  },
+};

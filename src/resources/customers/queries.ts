@@ -1,0 +1,149 @@
+import { and, eq, inArray, isNull, sql, type SQL } from 'drizzle-orm';
+import { z } from 'zod';
+import type { Context } from '../../context.ts';
+import { read } from '../../db/session.ts';
+import { notFound } from '../../errors.ts';
+import { events } from '../../events/event.ts';
+import { exactly, during, list, within, type Within } from '../../http/list.ts';
+import { Id } from '../../http/fields.ts';
+import { fold } from '../../lib/text.ts';
+import { localDate, startOfDate, startOfMonth } from '../../lib/time.ts';
+import { selectCustomerRows } from '../../provisioning/apply.ts';
+import type { ProvisioningRow } from '../provisioning/table.ts';
+import { service_plans, type PlanRow } from '../service-plans/table.ts';
+import { selectSettings, type SettingsRow } from '../settings/index.ts';
+import { audit_list } from '../audit-logs/index.ts';
+import { Customer, CustomerStatus, type CustomerStats } from './schema.ts';
+import { BILLING_TYPES, CONNECTION_TYPES, customers, CUSTOMER_STATUSES, type CustomerRow } from './table.ts';
+
+const present = isNull(customers.deleted_at);
+
+/**
+ * Rows whose folded name, code, phone, e-mail, PPPoE name or address holds the folded term. The trigram index knows
+ * terms of three characters and more; shorter ones are looked for in every row.
+ */
+function searchCustomers(term: string): SQL {
+  const folded = fold(term);
+  if ([...folded].length < 3) return sql`instr(${customers.search_text}, ${folded}) > 0`;
+  const phrase = `"${folded.replaceAll('"', '""')}"`;
+  return sql`customers.rowid IN (SELECT rowid FROM customers_search WHERE customers_search MATCH ${phrase})`;
+}
+
+const number = z.coerce.number().int();
+
+export const customer_list = list({
+  table: customers,
+  base: present,
+  counter: 'customers',
+  filters: {
+    status: exactly(customers.status, CustomerStatus),
+    service_plan_id: exactly(customers.service_plan_id, Id),
+    router_id: exactly(customers.router_id, Id),
+    zone_id: exactly(customers.zone_id, Id),
+    connection_type: exactly(customers.connection_type, z.enum(CONNECTION_TYPES)),
+    billing_type: exactly(customers.billing_type, z.enum(BILLING_TYPES)),
+    due_day: within(customers.due_day, number),
+    installation_date: within(customers.installation_date, z.iso.date()),
+    last_payment_date: within(customers.last_payment_date, z.iso.date()),
+    outstanding_balance: within(customers.outstanding_balance, number),
+    created_at: during(customers.created_at),
+  },
+  dynamic: {
+    prefix: 'custom_fields.',
+    condition: (key, value) =>
+      sql`${customers.id} IN (SELECT customer_id FROM customer_custom_fields WHERE key = ${key} AND value = ${value})`,
+  },
+  sort: [
+    'created_at',
+    'updated_at',
+    'full_name',
+    'customer_code',
+    'status',
+    'due_day',
+    'outstanding_balance',
+    'last_payment_date',
+  ],
+  default_sort: '-created_at',
+  search: searchCustomers,
+  fields: Object.keys(Customer.shape),
+  omit: ['search_text'],
+});
+
+export const selectCustomer = (ctx: Context, id: string) =>
+  ctx.db.orm
+    .select()
+    .from(customers)
+    .where(and(eq(customers.id, id), present));
+
+export async function getCustomer(ctx: Context, id: string): Promise<CustomerRow> {
+  const [[customer]] = await read(ctx, selectCustomer(ctx, id));
+  if (!customer) throw notFound('customer');
+  return customer;
+}
+
+/** What a change of a line is decided on: the customer, its plan, its rows of desired state, and the settings. */
+export const selectLine = (ctx: Context, id: string) =>
+  [
+    selectCustomer(ctx, id),
+    ctx.db.orm
+      .select()
+      .from(service_plans)
+      .where(sql`${service_plans.id} = (SELECT service_plan_id FROM ${customers} WHERE ${customers.id} = ${id})`),
+    selectCustomerRows(ctx, id),
+    selectSettings(ctx),
+  ] as const;
+
+export interface Line {
+  customer: CustomerRow;
+  plan: PlanRow;
+  rows: ProvisioningRow[];
+  settings: SettingsRow;
+}
+
+type Selected = [(CustomerRow | undefined)[], (PlanRow | undefined)[], ProvisioningRow[], (SettingsRow | undefined)[]];
+
+export function toLine([[customer], [plan], rows, [settings]]: Selected): Line {
+  if (!customer) throw notFound('customer');
+  return { customer, plan: plan!, rows, settings: settings! };
+}
+
+/** Sub-lists of a customer answer 404 when the customer isn't there. */
+export const ofCustomer = (ctx: Context, id: string, where: SQL): Within => ({
+  where,
+  owner: ctx.db.orm
+    .select({ id: customers.id })
+    .from(customers)
+    .where(and(eq(customers.id, id), present)),
+  what: 'customer',
+});
+
+export const readHistory = (ctx: Context, query: unknown, id: string) =>
+  audit_list.readPage(ctx, query, ofCustomer(ctx, id, eq(events.customer_id, id)));
+
+/** From the kept counters: no customer is counted. */
+export async function readStats(ctx: Context): Promise<z.input<typeof CustomerStats>> {
+  const month = startOfMonth(localDate(ctx.now, ctx.tenant.timezone));
+  const since = startOfDate(month, ctx.tenant.timezone);
+  const names = ['customers', ...CUSTOMER_STATUSES.map(status => `customers:status:${status}`)];
+  const [kept, by_plan, [recent]] = await read(
+    ctx,
+    ctx.db.orm.all<{ name: string; value: number }>(
+      sql`SELECT name, value FROM counters WHERE ${inArray(sql`name`, names)}`,
+    ),
+    ctx.db.orm.all<{ service_plan_id: string; name: string; count: number }>(sql`
+      SELECT p.id AS service_plan_id, p.name, c.value AS count
+      FROM ${service_plans} p JOIN counters c ON c.name = 'customers:plan:' || p.id
+      WHERE c.value > 0 ORDER BY c.value DESC, p.name`),
+    ctx.db.orm.all<{ count: number }>(
+      sql`SELECT count(*) AS count FROM customers WHERE deleted_at IS NULL AND created_at >= ${since}`,
+    ),
+  );
+  const count = (name: string) => kept.find(counter => counter.name === name)?.value ?? 0;
+  const by_status = Object.fromEntries(CUSTOMER_STATUSES.map(status => [status, count(`customers:status:${status}`)]));
+  return {
+    total: count('customers'),
+    by_status: by_status as Record<(typeof CUSTOMER_STATUSES)[number], number>,
+    by_plan,
+    new_this_month: recent!.count,
+  };
+}

@@ -1,0 +1,91 @@
+import { invalidField, invalidTransition } from '../../errors.ts';
+import type { CustomerRow } from './table.ts';
+import { SUSPENSION_REASONS } from './table.ts';
+
+/** What may become of a customer. Pure: the present row and today's date in, the changed columns out. */
+
+export interface Moment {
+  /** The business date that the caller names, or today. */
+  date: string;
+  today: string;
+  reason?: string;
+}
+
+type Patch = Partial<CustomerRow>;
+type Status = CustomerRow['status'];
+
+const WORDS: Record<Status, string> = {
+  pending_activation: 'waiting for activation',
+  active: 'active',
+  suspended: 'suspended',
+  terminated: 'terminated',
+};
+
+function mustBe(customer: CustomerRow, allowed: readonly Status[], doing: string): void {
+  if (allowed.includes(customer.status)) return;
+  throw invalidTransition(`A customer who is ${WORDS[customer.status]} can’t be ${doing}.`);
+}
+
+function notInFuture({ date, today }: Moment): void {
+  if (date > today) throw invalidField('date', 'is in the future');
+}
+
+export function activate(customer: CustomerRow, moment: Moment): Patch {
+  mustBe(customer, ['pending_activation'], 'activated');
+  notInFuture(moment);
+  if (customer.connection_type === 'pppoe' && customer.router_id && !customer.pppoe_username)
+    throw invalidField('pppoe_username', 'is required before a line on a router can be activated');
+  return { status: 'active', activation_date: moment.date };
+}
+
+/** Suspended as `overdue` is the billing job's to say: paying resumes those alone. */
+export function suspend(customer: CustomerRow, moment: Moment): Patch {
+  mustBe(customer, ['active'], 'suspended');
+  notInFuture(moment);
+  const named = SUSPENSION_REASONS.find(reason => reason === moment.reason && reason !== 'overdue');
+  return { status: 'suspended', suspension_reason: named ?? 'manual' };
+}
+
+export function resume(customer: CustomerRow, moment: Moment): Patch {
+  mustBe(customer, ['suspended'], 'resumed');
+  notInFuture(moment);
+  return { status: 'active', suspension_reason: null };
+}
+
+export function terminate(customer: CustomerRow, moment: Moment): Patch {
+  mustBe(customer, ['pending_activation', 'active', 'suspended'], 'terminated');
+  notInFuture(moment);
+  return {
+    status: 'terminated',
+    suspension_reason: null,
+    termination_date: moment.date,
+    termination_reason: moment.reason ?? null,
+  };
+}
+
+export function reactivate(customer: CustomerRow, moment: Moment): Patch {
+  mustBe(customer, ['terminated'], 'reactivated');
+  notInFuture(moment);
+  return { status: 'pending_activation', activation_date: null, termination_date: null, termination_reason: null };
+}
+
+export function remove(customer: CustomerRow): void {
+  mustBe(customer, ['pending_activation', 'terminated'], 'deleted');
+}
+
+/** The fee follows the plan, unless somebody agreed on another one. */
+export function changePlan(
+  customer: CustomerRow,
+  from: { price: number | null },
+  to: { id: string; price: number | null },
+): Patch {
+  mustBe(customer, ['pending_activation', 'active', 'suspended'], 'put on another plan');
+  const monthly_fee = customer.monthly_fee === from.price ? to.price : customer.monthly_fee;
+  return { service_plan_id: to.id, monthly_fee };
+}
+
+/** A plan that somebody may be put on: offered, and with a price to bill. */
+export function checkPlanOffered(plan: { is_active: boolean; price: number | null }): void {
+  if (!plan.is_active) throw invalidField('service_plan_id', 'names a plan that is switched off');
+  if (plan.price === null) throw invalidField('service_plan_id', 'names a plan without a price');
+}

@@ -1,0 +1,270 @@
+import type { ExportFile, ExportItem } from '../../lib/routeros/export-file.ts';
+import {
+  equalValues,
+  formatRateLimit,
+  parseBoolean,
+  parseDuration,
+  parseRateLimit,
+} from '../../lib/routeros/values.ts';
+import { planProfile, type PlanLine, type PlanSettingsLine } from '../../provisioning/desired.ts';
+import { readMarker } from '../../provisioning/diff.ts';
+
+/** From a RouterOS export to customers and plans, and a reason for whatever doesn't become one. Pure. */
+
+export interface KnownState {
+  /** PPPoE name → customer code, of customers who aren't terminated. */
+  taken_names: ReadonlyMap<string, string>;
+  /** By profile name. */
+  plans: ReadonlyMap<string, { plan: PlanLine & { name: string }; settings: PlanSettingsLine | null }>;
+  plan_names: ReadonlySet<string>;
+  isolir_profile: string;
+}
+
+export interface PlanDraft {
+  /** Line of its profile in the file; null for a built-in profile that the file doesn't mention. */
+  line: number | null;
+  name: string;
+  profile_name: string;
+  download_kbps: number | null;
+  upload_kbps: number | null;
+  rate_limit: string | null;
+  settings: Omit<PlanSettingsLine, 'priority'> & { priority: number };
+  /** What of the profile the plan doesn't hold: it stays as it is on the router. */
+  notes: string[];
+}
+
+export interface SecretDraft {
+  line: number;
+  name: string;
+  full_name: string;
+  profile: string;
+  password: string | null;
+  disabled: boolean;
+  static_ip: string | null;
+  notes: string[];
+}
+
+export interface Refused {
+  line: number;
+  name: string;
+  reason: string;
+}
+
+export interface ImportPlan {
+  creates: SecretDraft[];
+  skips: Refused[];
+  conflicts: Refused[];
+  /** Plans to be made: unpriced and switched off, until somebody prices them. */
+  plans: PlanDraft[];
+  /** Lines that an import of secrets has no use for. */
+  ignored: { lines: number[]; menu: string; reason: string }[];
+}
+
+const BUILT_IN = ['default', 'default-encryption'];
+const MOST_NAME_CHARACTERS = 200;
+const IS_ADDRESS = /^(\d{1,3}(\.\d{1,3}){3}|[0-9a-f:]+:[0-9a-f:]*)$/i;
+
+export function planImport(file: ExportFile, known: KnownState, options: { filter_disabled: boolean }): ImportPlan {
+  const profiles = collectProfiles(file);
+  const plan: ImportPlan = { creates: [], skips: [], conflicts: [], plans: [], ignored: listIgnored(file) };
+  const judged = new Map<string, { problem: string | null; draft: PlanDraft | null }>();
+  const lines_of = new Map<string, number>();
+  for (const item of file.items.filter(isSecret)) {
+    const name = item.props.get('name') ?? '';
+    const profile = item.props.get('profile') ?? 'default';
+    const refused = refuseSecret(item, name, lines_of, known, options);
+    if (!lines_of.has(name)) lines_of.set(name, item.line);
+    if (refused) {
+      plan[refused.kind].push({ line: item.line, name, reason: refused.reason });
+      continue;
+    }
+    if (!judged.has(profile)) judged.set(profile, judgeProfile(profile, profiles.get(profile), known));
+    const { problem, draft } = judged.get(profile)!;
+    if (problem) {
+      plan.conflicts.push({ line: item.line, name, reason: problem });
+      continue;
+    }
+    if (draft && !plan.plans.includes(draft)) plan.plans.push(draft);
+    plan.creates.push(draftSecret(item, name, profile));
+  }
+  return plan;
+}
+
+const isSecret = (item: ExportItem) => item.menu === '/ppp/secret' && item.verb === 'add';
+
+/** Profiles by name; the built-in ones are `set`, by id, by name or by a query. */
+function collectProfiles(file: ExportFile): Map<string, ExportItem> {
+  const profiles = new Map<string, ExportItem>();
+  for (const item of file.items.filter(found => found.menu === '/ppp/profile')) {
+    const name = item.verb === 'set' ? builtInName(item.target) : item.props.get('name');
+    if (name) profiles.set(name, item);
+  }
+  return profiles;
+}
+
+function builtInName(target: string | null): string | null {
+  if (target === null) return null;
+  if (target === '*0' || /^\[\s*find\s+default\s*=\s*"?yes"?\s*\]$/.test(target)) return 'default';
+  if (/^\*F{7}E$/i.test(target)) return 'default-encryption';
+  return BUILT_IN.find(name => target === name || new RegExp(`\\bname="?${name}"?\\s*\\]$`).test(target)) ?? null;
+}
+
+function listIgnored(file: ExportFile): ImportPlan['ignored'] {
+  const groups = new Map<string, ImportPlan['ignored'][number]>();
+  const ignore = (line: number, menu: string, reason: string) => {
+    const key = `${menu}\n${reason}`;
+    const group = groups.get(key) ?? { lines: [], menu, reason };
+    group.lines.push(line);
+    groups.set(key, group);
+  };
+  for (const item of file.items) {
+    if (isSecret(item) || (item.menu === '/ppp/profile' && (item.verb === 'add' || builtInName(item.target)))) continue;
+    ignore(
+      item.line,
+      item.menu,
+      item.menu.startsWith('/ppp/') ? `\`${item.verb}\` makes no entry` : 'is not about PPPoE',
+    );
+  }
+  // what an unread line says may hold a secret: only where it is and why it wasn't read
+  for (const unread of file.unread) ignore(unread.line, '', unread.reason);
+  return [...groups.values()];
+}
+
+function refuseSecret(
+  item: ExportItem,
+  name: string,
+  lines_of: ReadonlyMap<string, number>,
+  known: KnownState,
+  options: { filter_disabled: boolean },
+): { kind: 'skips' | 'conflicts'; reason: string } | null {
+  const skip = (reason: string) => ({ kind: 'skips' as const, reason });
+  const conflict = (reason: string) => ({ kind: 'conflicts' as const, reason });
+  if (name === '') return skip('has no name');
+  if (name.length > MOST_NAME_CHARACTERS) return skip(`has a name of more than ${MOST_NAME_CHARACTERS} characters`);
+  const earlier = lines_of.get(name);
+  if (earlier !== undefined) return conflict(`line ${earlier} has a secret of that name already`);
+  const service = item.props.get('service') ?? 'any';
+  if (service !== 'any' && service !== 'pppoe') return skip(`is for ${service}, not for PPPoE`);
+  const taken_by = known.taken_names.get(name);
+  if (taken_by) return conflict(`customer ${taken_by} has that PPPoE name already`);
+  if (options.filter_disabled && isDisabled(item)) return skip('is disabled');
+  if (item.props.get('profile') === known.isolir_profile)
+    return skip(
+      `is on the isolir profile "${known.isolir_profile}", which doesn't say its plan: put it on its own profile first`,
+    );
+  return null;
+}
+
+const isDisabled = (item: ExportItem) => parseBoolean(item.props.get('disabled') ?? 'no') === true;
+
+/** A plan that is there must say what the profile says; else adopting would change subscribers' speeds. */
+function judgeProfile(name: string, profile: ExportItem | undefined, known: KnownState) {
+  const existing = known.plans.get(name);
+  if (existing) {
+    if (!profile) return { problem: null, draft: null };
+    const { fields } = planProfile(existing.plan, existing.settings, false);
+    const differs = Object.entries(fields).find(
+      ([key, value]) => !equalValues('/ppp/profile', key, profile.props.get(key) ?? '', value),
+    );
+    const problem = differs
+      ? `plan "${existing.plan.name}" says ${differs[0]}=${differs[1] || 'none'}, its profile on line ${profile.line} ` +
+        `says ${profile.props.get(differs[0]) ?? 'none'}`
+      : null;
+    return { problem, draft: null };
+  }
+  if (!profile && !BUILT_IN.includes(name)) return { problem: `its profile "${name}" is not in the file`, draft: null };
+  return { problem: null, draft: draftPlan(name, profile, known.plan_names) };
+}
+
+const HELD = new Set(
+  `name comment rate-limit local-address remote-address dns-server session-timeout parent-queue queue-type only-one`.split(
+    ' ',
+  ),
+);
+
+function draftPlan(profile_name: string, profile: ExportItem | undefined, plan_names: ReadonlySet<string>): PlanDraft {
+  const get = (property: string) => profile?.props.get(property) || null;
+  const rate_limit = get('rate-limit');
+  const session_timeout = parseDuration(get('session-timeout') ?? '0s');
+  const only_one = get('only-one') === 'yes';
+  const unmanaged = [...(profile?.props.keys() ?? [])].filter(property => !HELD.has(property));
+  const speeds = speedsOf(rate_limit);
+  return {
+    line: profile?.line ?? null,
+    name: plan_names.has(profile_name) ? `${profile_name} (router)` : profile_name,
+    profile_name,
+    ...speeds.plan,
+    settings: {
+      ...speeds.settings,
+      queue_type: get('queue-type'),
+      parent_queue: get('parent-queue'),
+      address_pool: get('remote-address'),
+      local_address: get('local-address'),
+      dns_servers: get('dns-server')?.split(',').filter(Boolean) ?? [],
+      session_timeout: session_timeout ? session_timeout : null,
+      max_devices: only_one ? 1 : null,
+      is_unlimited: rate_limit === null,
+    },
+    notes: unmanaged.length > 0 ? [`stays as it is on the router, not managed: ${unmanaged.join(', ')}`] : [],
+  };
+}
+
+const toKbps = (bps: number): number | null => (bps > 0 && bps % 1000 === 0 ? bps / 1000 : null);
+
+/** The plan's fields where they can say the limit exactly; else the router's own text. */
+function speedsOf(text: string | null) {
+  const limit = text === null ? null : parseRateLimit(text);
+  const none = {
+    burst_download_kbps: null,
+    burst_upload_kbps: null,
+    burst_threshold_download_kbps: null,
+    burst_threshold_upload_kbps: null,
+    burst_time_seconds: null,
+    priority: 8,
+  };
+  const [upload_kbps, download_kbps] = limit ? [toKbps(limit.rx_bps), toKbps(limit.tx_bps)] : [null, null];
+  const bare = { upload_kbps, download_kbps, rate_limit: text };
+  if (!limit || upload_kbps === null || download_kbps === null) return { plan: bare, settings: none };
+  const burst = limit.burst_rx_bps > 0 || limit.burst_tx_bps > 0;
+  const settings = burst
+    ? {
+        burst_download_kbps: toKbps(limit.burst_tx_bps),
+        burst_upload_kbps: toKbps(limit.burst_rx_bps),
+        burst_threshold_download_kbps: toKbps(limit.threshold_tx_bps),
+        burst_threshold_upload_kbps: toKbps(limit.threshold_rx_bps),
+        burst_time_seconds: limit.burst_time_rx_s || null,
+        priority: limit.priority,
+      }
+    : { ...none, priority: limit.priority };
+  const said = formatRateLimit({ upload_kbps, download_kbps, ...settings });
+  if (!equalValues('/ppp/profile', 'rate-limit', text!, said)) return { plan: bare, settings: none };
+  return { plan: { upload_kbps, download_kbps, rate_limit: null }, settings };
+}
+
+const SECRET_HELD = new Set('name password profile service comment disabled remote-address'.split(' '));
+
+function draftSecret(item: ExportItem, name: string, profile: string): SecretDraft {
+  const { props } = item;
+  const comment = (props.get('comment') ?? '').trim();
+  const marker = readMarker(comment);
+  const by_hand = (marker ? comment.slice(0, -marker.length) : comment).replace(/\s+/g, ' ').trim();
+  const remote_address = props.get('remote-address') || null;
+  const is_address = remote_address !== null && IS_ADDRESS.test(remote_address);
+  const password = props.get('password') || null;
+  const unmanaged = [...props.keys()].filter(property => !SECRET_HELD.has(property));
+  if (remote_address && !is_address) unmanaged.push('remote-address');
+  const notes = [
+    ...(password === null ? ['has no password in the file: what the router has stays'] : []),
+    ...(unmanaged.length > 0 ? [`stays as it is on the router, not managed: ${unmanaged.join(', ')}`] : []),
+  ];
+  return {
+    line: item.line,
+    name,
+    full_name: (by_hand || name).slice(0, 120),
+    profile,
+    password,
+    disabled: isDisabled(item),
+    static_ip: is_address ? remote_address : null,
+    notes,
+  };
+}

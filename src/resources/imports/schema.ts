@@ -1,0 +1,81 @@
+import { z } from 'zod';
+import { Id, Instant, QueryBoolean } from '../../http/fields.ts';
+import { Job } from '../jobs/index.ts';
+import { ITEM_OUTCOMES } from './table.ts';
+
+export const FileImportQuery = z.strictObject({
+  router_id: Id.optional().describe(
+    'The router that the export is of: its secrets are adopted there. Without one, customers have no router yet.',
+  ),
+  dry_run: QueryBoolean.default(false).describe('Only say what would become of each line.'),
+  filter_disabled: QueryBoolean.default(false).describe('Skip disabled secrets; else they become suspended customers.'),
+});
+
+export const FileImportBody = z
+  .string()
+  .min(1)
+  .describe('A RouterOS export (`/export` or `/ppp export`; v7: with `show-sensitive`, to bring the passwords).')
+  .meta({ id: 'RouterOsExport' });
+
+const Refused = z.object({ line: z.int(), name: z.string(), reason: z.string() });
+
+export const ImportPreview = z
+  .object({
+    creates: z.array(
+      z.object({
+        line: z.int().describe('In the file, from 1.'),
+        name: z.string(),
+        full_name: z.string(),
+        profile: z.string(),
+        status: z.enum(['active', 'suspended']),
+        notes: z.array(z.string()),
+      }),
+    ),
+    skips: z.array(Refused),
+    conflicts: z.array(Refused),
+    plans: z
+      .array(
+        z.object({
+          line: z.int().nullable(),
+          name: z.string(),
+          profile_name: z.string(),
+          download_kbps: z.int().nullable(),
+          upload_kbps: z.int().nullable(),
+          rate_limit: z.string().nullable(),
+          notes: z.array(z.string()),
+        }),
+      )
+      .describe('New plans, unpriced and switched off until somebody prices them.'),
+    ignored: z.array(z.object({ lines: z.array(z.int()), menu: z.string(), reason: z.string() })),
+  })
+  .meta({ id: 'ImportPreview' });
+
+export const ImportJob = Job.extend({ import_id: Id, dry_run: z.boolean(), preview: ImportPreview }).meta({
+  id: 'ImportJob',
+});
+
+export const Import = z
+  .object({
+    id: Id,
+    job_id: Id,
+    router_id: Id.nullable(),
+    kind: z.enum(['secrets']),
+    source: z.enum(['file', 'router']),
+    dry_run: z.boolean(),
+    creates: z.int(),
+    skips: z.int(),
+    conflicts: z.int(),
+    created_at: Instant,
+    updated_at: Instant,
+  })
+  .meta({ id: 'Import' });
+
+export const ImportItem = z
+  .object({
+    line: z.int(),
+    name: z.string(),
+    outcome: z.enum(ITEM_OUTCOMES),
+    reason: z.string().nullable(),
+    customer_id: Id.nullable(),
+  })
+  .meta({ id: 'ImportItem' });

@@ -1,0 +1,29 @@
+import type { Resource } from '../http/resource.ts';
+import { auditLogsResource } from './audit-logs/index.ts';
+import { authResource } from './auth/index.ts';
+import { bridgesResource } from './bridges/index.ts';
+import { customersResource } from './customers/index.ts';
+import { importsResource } from './imports/index.ts';
+import { jobsResource } from './jobs/index.ts';
+import { routersResource } from './routers/index.ts';
+import { servicePlansResource } from './service-plans/index.ts';
+import { settingsResource } from './settings/index.ts';
+import { tenantsResource } from './tenants/index.ts';
+import { usersResource } from './users/index.ts';
+import { zonesResource } from './zones/index.ts';
+
+/** All resources of the API. Adding one is a folder and a line here. */
+export const resources: readonly Resource[] = [
+  tenantsResource,
+  authResource,
+  usersResource,
+  settingsResource,
+  auditLogsResource,
+  customersResource,
+  zonesResource,
+  servicePlansResource,
+  bridgesResource,
+  routersResource,
+  importsResource,
+  jobsResource,
+];

@@ -1,0 +1,195 @@
+import { and, eq, isNull, ne, sql } from 'drizzle-orm';
+import { z } from 'zod';
+import { seal } from '../../auth/sealing.ts';
+import type { Context } from '../../context.ts';
+import { commit } from '../../db/commit.ts';
+import { read } from '../../db/session.ts';
+import { AppError, invalidField, notFound } from '../../errors.ts';
+import { crud, type Prepared, type Target } from '../../http/crud.ts';
+import { endpoint } from '../../http/endpoint.ts';
+import { Id, Instant, line, QueryBoolean } from '../../http/fields.ts';
+import { exactly } from '../../http/list.ts';
+import type { Resource } from '../../http/resource.ts';
+import { toIso } from '../../lib/time.ts';
+import { toAppError } from '../../provisioning/apply.ts';
+import { BridgeCallFailed, probeRouter } from '../../provisioning/bridge-client.ts';
+import { ProbeAnswer } from '../../protocol/messages.ts';
+import { bridges, CONNECTION_STATES } from '../bridges/index.ts';
+import { provisioning } from '../provisioning/table.ts';
+import { routers, type RouterRow } from './table.ts';
+
+export { routers, type RouterRow } from './table.ts';
+
+const MASK = '••••••••';
+const Host = z
+  .string()
+  .trim()
+  .toLowerCase()
+  .max(253)
+  .pipe(
+    z.union(
+      [
+        z.ipv4(),
+        z.ipv6(),
+        z.string().regex(/^(?=.*[a-z])[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/),
+      ],
+      'is neither an IP address nor a host name',
+    ),
+  );
+
+const RouterInput = z
+  .strictObject({
+    name: line(100),
+    host: Host.describe('As the bridge reaches it: an IP address or a host name.'),
+    port: z.int().min(1).max(65535).optional().describe('Default 8728, or 8729 with TLS.'),
+    use_tls: z.boolean().optional(),
+    tls_fingerprint: z
+      .string()
+      .toLowerCase()
+      .transform(text => text.replaceAll(':', ''))
+      .pipe(z.string().regex(/^[0-9a-f]{64}$/, 'is not a SHA-256 fingerprint'))
+      .nullable()
+      .optional()
+      .describe('SHA-256 of the certificate: no other one is accepted.'),
+    username: line(100),
+    password: z.string().max(200).describe('Sealed; never comes back.'),
+    bridge_id: Id.nullable().optional().describe('Default: the only bridge, where there is one.'),
+    location: line(200).nullable().optional(),
+    is_active: z.boolean().optional(),
+    is_default: z.boolean().optional().describe('New PPPoE customers are put on it. The first router is.'),
+  })
+  .meta({ id: 'RouterInput' });
+
+const Router = z
+  .object({
+    id: Id,
+    name: z.string(),
+    host: z.string(),
+    port: z.int(),
+    use_tls: z.boolean(),
+    tls_fingerprint: z.string().nullable(),
+    username: z.string(),
+    password: z.literal(MASK),
+    has_password: z.literal(true),
+    bridge_id: Id.nullable(),
+    location: z.string().nullable(),
+    is_active: z.boolean(),
+    is_default: z.boolean(),
+    status: z.enum(CONNECTION_STATES).describe('As it was when last spoken to.'),
+    last_seen_at: Instant.nullable(),
+    identity: z.string().nullable(),
+    board_name: z.string().nullable(),
+    version: z.string().nullable(),
+    last_error: z.string().nullable(),
+    created_at: Instant,
+    updated_at: Instant,
+  })
+  .meta({ id: 'Router' });
+
+const toRouter = (row: RouterRow): z.input<typeof Router> => ({ ...row, password: MASK, has_password: true });
+
+async function prepareRouter(
+  ctx: Context,
+  sent: Partial<z.output<typeof RouterInput>>,
+  { id, before }: Target<typeof routers>,
+): Promise<Prepared<typeof routers>> {
+  const { orm } = ctx.db;
+  const [its_bridge, all_bridges, [others]] = await read(
+    ctx,
+    orm
+      .select({ id: bridges.id })
+      .from(bridges)
+      .where(eq(bridges.id, sent.bridge_id ?? '')),
+    orm.select({ id: bridges.id }).from(bridges).limit(2),
+    orm.all<{ count: number }>(sql`SELECT count(*) AS count FROM ${routers}`),
+  );
+  if (sent.bridge_id && its_bridge.length === 0) throw invalidField('bridge_id', 'names no bridge');
+  const columns: Prepared<typeof routers>['columns'] = { ...sent };
+  if (sent.password !== undefined)
+    columns.password = await seal(ctx.env, { row_id: id, column: 'password' }, sent.password);
+  // one router is the default: making it this one takes it from the other, in the same batch and before this row's write
+  const writes = sent.is_default ? [orm.update(routers).set({ is_default: false }).where(ne(routers.id, id))] : [];
+  if (before) return { columns, writes_before: writes };
+  const use_tls = sent.use_tls ?? false;
+  const only_bridge = all_bridges.length === 1 ? all_bridges[0]!.id : null;
+  return {
+    writes_before: writes,
+    columns: {
+      is_active: true,
+      is_default: others!.count === 0,
+      port: use_tls ? 8729 : 8728,
+      ...columns,
+      use_tls,
+      bridge_id: sent.bridge_id === undefined ? only_bridge : sent.bridge_id,
+    },
+  };
+}
+
+const routers_crud = crud({
+  name: 'router',
+  plural: 'routers',
+  table: routers,
+  permissions: { read: 'routers:read', write: 'routers:write' },
+  row: Router,
+  input: RouterInput,
+  list: {
+    filters: {
+      status: exactly(routers.status, z.enum(CONNECTION_STATES)),
+      is_active: exactly(routers.is_active, QueryBoolean),
+      bridge_id: exactly(routers.bridge_id, Id),
+    },
+    sort: ['name', 'created_at'],
+    default_sort: 'name',
+  },
+  toWire: toRouter,
+  secrets: ['password'],
+  prepare: prepareRouter,
+  // what it was confirmed to hold no more needs no memory once the router is gone
+  beforeDelete: (ctx, row) => [
+    ctx.db.orm.delete(provisioning).where(and(eq(provisioning.router_id, row.id), isNull(provisioning.desired))),
+  ],
+});
+
+const RouterTest = ProbeAnswer.meta({ id: 'RouterTest' });
+
+/** Connects and signs in now; what was learned is kept on the router's row. */
+async function testRouter(ctx: Context, id: string): Promise<z.input<typeof RouterTest>> {
+  const [[router], [bridge]] = await read(
+    ctx,
+    ctx.db.orm.select().from(routers).where(eq(routers.id, id)),
+    ctx.db.orm
+      .select()
+      .from(bridges)
+      .where(sql`${bridges.id} = (SELECT bridge_id FROM ${routers} WHERE ${routers.id} = ${id})`),
+  );
+  if (!router) throw notFound('router');
+  if (!bridge) throw new AppError('BRIDGE_OFFLINE', 'The router has no bridge: enrol one, and name it in bridge_id.');
+  const observe = (observed: Partial<RouterRow>) =>
+    commit(ctx, [ctx.db.orm.update(routers).set(observed).where(eq(routers.id, id))]);
+  try {
+    const answer = await probeRouter(ctx, bridge, router);
+    const { identity, board_name, version } = answer;
+    await observe({ status: 'online', last_seen_at: toIso(ctx.now), last_error: null, identity, board_name, version });
+    return answer;
+  } catch (error) {
+    if (!(error instanceof BridgeCallFailed)) throw error;
+    const status = error.code === 'BRIDGE_OFFLINE' ? 'unknown' : 'offline';
+    await observe({ status, last_error: error.message });
+    throw toAppError(error);
+  }
+}
+
+export const routersResource: Resource = {
+  path: '/routers',
+  routes: {
+    ...routers_crud.routes,
+    'POST /:id/test': endpoint({
+      id: 'routers.test',
+      summary: 'Connect and sign in now',
+      needs: 'routers:live',
+      returns: { one: RouterTest },
+      errors: ['ROUTER_UNREACHABLE', 'BRIDGE_OFFLINE'],
+      run: (ctx, { params }) => testRouter(ctx, params.id),
+    }),
+  },
+};

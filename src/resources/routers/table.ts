@@ -1,0 +1,31 @@
+import { integer, sqliteTable, text } from 'drizzle-orm/sqlite-core';
+import { bool, id, instant, timestamps } from '../../db/columns.ts';
+
+export const routers = sqliteTable('routers', {
+  id: id(),
+  name: text('name').notNull(),
+  host: text('host').notNull(),
+  port: integer('port').notNull(),
+  use_tls: bool('use_tls').notNull(),
+  tls_fingerprint: text('tls_fingerprint'),
+  username: text('username').notNull(),
+  /** Sealed. */
+  password: text('password').notNull(),
+  bridge_id: text('bridge_id'),
+  location: text('location'),
+  is_active: bool('is_active').notNull(),
+  is_default: bool('is_default').notNull(),
+  status: text('status', { enum: ['unknown', 'online', 'offline'] })
+    .notNull()
+    .default('unknown'),
+  /** Raised with every change of what the router must hold. */
+  revision: integer('revision').notNull().default(0),
+  last_seen_at: instant('last_seen_at'),
+  identity: text('identity'),
+  board_name: text('board_name'),
+  version: text('version'),
+  last_error: text('last_error'),
+  ...timestamps,
+});
+
+export type RouterRow = typeof routers.$inferSelect;

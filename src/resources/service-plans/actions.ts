@@ -1,0 +1,176 @@
+import { eq, sql } from 'drizzle-orm';
+import type { z } from 'zod';
+import type { Context } from '../../context.ts';
+import { checkIfMatch, commit, mustHold, RaceLost, updateRow, type Write } from '../../db/commit.ts';
+import { read } from '../../db/session.ts';
+import { invalidField, notFound } from '../../errors.ts';
+import { diffChanges, type Changes } from '../../events/event.ts';
+import type { Prepared, Target } from '../../http/crud.ts';
+import { slugify } from '../../lib/text.ts';
+import { toIso } from '../../lib/time.ts';
+import { raisePlan } from '../../provisioning/set-desired.ts';
+import { provisioning } from '../provisioning/table.ts';
+import type { PlanInput, PlanSettingsInput } from './schema.ts';
+import {
+  service_plan_changes,
+  service_plan_settings,
+  service_plans,
+  type PlanRow,
+  type PlanSettingsRow,
+} from './table.ts';
+
+type SentPlan = Partial<z.output<typeof PlanInput>>;
+
+/** Columns that show on the routers: a change of them goes to every line on the plan. */
+const ON_ROUTER = ['download_kbps', 'upload_kbps', 'rate_limit'] as const;
+
+export async function preparePlan(
+  ctx: Context,
+  sent: SentPlan,
+  { before }: Target<typeof service_plans>,
+): Promise<Prepared<typeof service_plans>> {
+  if (!before) {
+    const profile_name = sent.profile_name ?? slugify(sent.name ?? '');
+    return { columns: { is_active: true, features: [], sort_order: 0, ...sent, profile_name } };
+  }
+  if (sent.profile_name !== undefined && sent.profile_name !== before.profile_name)
+    throw invalidField('profile_name', 'can’t be changed: lines on the routers name it; make another plan');
+  const changes = diffChanges(before, sent);
+  const reaches_routers = ON_ROUTER.some(column => column in changes);
+  return {
+    columns: sent,
+    writes: [...recordChange(ctx, before.id, changes), ...(reaches_routers ? raisePlan(ctx, before.id) : [])],
+    routers: reaches_routers ? await listRoutersOf(ctx, before.id) : [],
+  };
+}
+
+function recordChange(ctx: Context, plan_id: string, changes: Changes): Write[] {
+  if (Object.keys(changes).length === 0) return [];
+  const at = toIso(ctx.now);
+  const changed_by = ctx.actor.kind === 'user' ? ctx.actor.id : null;
+  const row = { id: ctx.newId(), plan_id, changed_by, changes, effective_at: at, created_at: at, updated_at: at };
+  return [ctx.db.orm.insert(service_plan_changes).values(row)];
+}
+
+/** Routers on which lines of this plan stand. */
+async function listRoutersOf(ctx: Context, plan_id: string): Promise<string[]> {
+  const [rows] = await read(
+    ctx,
+    ctx.db.orm.all<{ router_id: string }>(sql`
+      SELECT DISTINCT p.router_id FROM customers c JOIN ${provisioning} p ON p.customer_id = c.id
+      WHERE c.service_plan_id = ${plan_id} AND p.desired IS NOT NULL`),
+  );
+  return rows.map(row => row.router_id);
+}
+
+export async function togglePlan(ctx: Context, plan: PlanRow): Promise<PlanRow> {
+  const is_active = !plan.is_active;
+  const changes: Changes = { is_active: [plan.is_active, is_active] };
+  const [[row]] = (await commit(
+    ctx,
+    [updateRow(ctx, service_plans, plan, { is_active }), ...recordChange(ctx, plan.id, changes)],
+    { type: 'plan.updated', action: 'update', entity_id: plan.id, changes },
+  )) as [[PlanRow]];
+  return row;
+}
+
+/** What holds while nobody set anything. */
+function defaultSettings(plan: PlanRow): PlanSettingsRow {
+  return {
+    plan_id: plan.id,
+    burst_download_kbps: null,
+    burst_upload_kbps: null,
+    burst_threshold_download_kbps: null,
+    burst_threshold_upload_kbps: null,
+    burst_time_seconds: null,
+    priority: 8,
+    queue_type: null,
+    parent_queue: null,
+    address_pool: null,
+    local_address: null,
+    dns_servers: [],
+    connection_mode: 'pppoe',
+    vlan_id: null,
+    max_devices: null,
+    max_connections: null,
+    session_timeout: null,
+    is_unlimited: false,
+    monthly_quota_gb: null,
+    fup_threshold_gb: null,
+    fup_download_kbps: null,
+    fup_upload_kbps: null,
+    grace_period_days: null,
+    duration_days: null,
+    area_coverage: [],
+    time_restrictions: {},
+    addons: [],
+    queue_name_template: '{customer_code}',
+    auto_apply_to_router: true,
+    created_at: plan.created_at,
+    updated_at: plan.created_at,
+  };
+}
+
+async function readPlanWithSettings(ctx: Context, plan_id: string) {
+  const [[plan], [stored]] = await read(
+    ctx,
+    ctx.db.orm.select().from(service_plans).where(eq(service_plans.id, plan_id)),
+    ctx.db.orm.select().from(service_plan_settings).where(eq(service_plan_settings.plan_id, plan_id)),
+  );
+  if (!plan) throw notFound('plan');
+  return { plan, stored, current: stored ?? defaultSettings(plan) };
+}
+
+export async function getPlanSettings(ctx: Context, plan_id: string): Promise<PlanSettingsRow> {
+  return (await readPlanWithSettings(ctx, plan_id)).current;
+}
+
+export async function updatePlanSettings(
+  ctx: Context,
+  plan_id: string,
+  sent: z.output<typeof PlanSettingsInput>,
+): Promise<PlanSettingsRow> {
+  const { plan, stored, current } = await readPlanWithSettings(ctx, plan_id);
+  checkIfMatch(ctx, current);
+  const changes = diffChanges(current as unknown as Record<string, unknown>, sent);
+  if (Object.keys(changes).length === 0) return current;
+  const wanted = { ...current, ...sent } as PlanSettingsRow;
+  checkBurst(wanted);
+  const updated_at = toIso(Math.max(ctx.now, Date.parse(current.updated_at) + 1));
+  const row = { ...wanted, created_at: stored?.created_at ?? toIso(ctx.now), updated_at };
+  const upsert = ctx.db.orm
+    .insert(service_plan_settings)
+    .values(row)
+    .onConflictDoUpdate({ target: service_plan_settings.plan_id, set: row })
+    .returning();
+  const as_read = sql`(SELECT updated_at FROM ${service_plan_settings} WHERE plan_id = ${plan_id})
+    IS ${stored ? Date.parse(stored.updated_at) : null}`;
+  const applies = wanted.auto_apply_to_router;
+  const routers = applies ? await listRoutersOf(ctx, plan_id) : [];
+  const results = (await commit(
+    ctx,
+    [
+      mustHold(as_read, new RaceLost()),
+      upsert,
+      ...recordChange(ctx, plan_id, changes),
+      ...(applies ? raisePlan(ctx, plan_id) : []),
+    ],
+    { type: 'plan.settings_updated', action: 'update', entity_id: plan.id, changes, routers },
+  )) as [unknown, [PlanSettingsRow]];
+  return results[1][0];
+}
+
+/** RouterOS knows a burst only whole: both speeds, both thresholds and the time. */
+function checkBurst(settings: PlanSettingsRow): void {
+  const parts = [
+    'burst_download_kbps',
+    'burst_upload_kbps',
+    'burst_threshold_download_kbps',
+    'burst_threshold_upload_kbps',
+    'burst_time_seconds',
+  ] as const;
+  const given = parts.filter(part => settings[part] !== null);
+  if (given.length === 0 || given.length === parts.length) return;
+  const missing = parts.find(part => settings[part] === null)!;
+  throw invalidField(missing, 'is required: a burst needs both speeds, both thresholds and its time');
+}

@@ -1,0 +1,98 @@
+import { eq } from 'drizzle-orm';
+import { z } from 'zod';
+import type { Context } from '../../context.ts';
+import { commit, updateRow } from '../../db/commit.ts';
+import { read } from '../../db/session.ts';
+import { diffChanges } from '../../events/event.ts';
+import { endpoint } from '../../http/endpoint.ts';
+import { Email, Id, Instant, Kbps, line, note, Phone } from '../../http/fields.ts';
+import type { Resource } from '../../http/resource.ts';
+import { SETTINGS_ID, settings, type SettingsRow } from './table.ts';
+
+export { settings, SETTINGS_ID, type SettingsRow } from './table.ts';
+
+const RouterName = line(60).regex(/^[\w.-]+$/, 'is not a RouterOS name of letters, digits, dots, hyphens');
+
+const SettingsInput = z
+  .strictObject({
+    business_name: line(120),
+    phone: Phone.nullable(),
+    email: Email.nullable(),
+    address: note(500).nullable(),
+    country: z
+      .string()
+      .regex(/^[A-Z]{2}$/, 'is not an ISO 3166 code of two letters')
+      .describe('Tells what a phone number with a leading 0 means.'),
+    suspension_policy: z
+      .enum(['disable', 'isolir'])
+      .describe('What suspending does on the router: the secret disabled, or put on the isolir profile.'),
+    isolir_profile: RouterName.describe('Name of the PPP profile of the suspended.'),
+    isolir_address_list: RouterName.describe('Address list that the suspended are on while they are connected.'),
+    isolir_download_kbps: Kbps,
+    isolir_upload_kbps: Kbps,
+  })
+  .partial()
+  .meta({ id: 'SettingsInput' });
+
+const Settings = z
+  .object({
+    id: Id,
+    business_name: z.string(),
+    phone: z.string().nullable(),
+    email: z.string().nullable(),
+    address: z.string().nullable(),
+    country: z.string(),
+    suspension_policy: z.enum(['disable', 'isolir']),
+    isolir_profile: z.string(),
+    isolir_address_list: z.string(),
+    isolir_download_kbps: z.int(),
+    isolir_upload_kbps: z.int(),
+    created_at: Instant,
+    updated_at: Instant,
+  })
+  .meta({ id: 'Settings' });
+
+/** The statement that reads the settings, for whoever needs them in the same round trip. */
+export const selectSettings = (ctx: Context) => ctx.db.orm.select().from(settings).where(eq(settings.id, SETTINGS_ID));
+
+async function getSettings(ctx: Context): Promise<SettingsRow> {
+  const [[row]] = await read(ctx, selectSettings(ctx));
+  return row!;
+}
+
+async function updateSettings(ctx: Context, body: z.output<typeof SettingsInput>): Promise<SettingsRow> {
+  const before = await getSettings(ctx);
+  const write = updateRow(ctx, settings, before, body);
+  const changes = diffChanges(before, body);
+  if (Object.keys(changes).length === 0) return before;
+  const [[row]] = (await commit(ctx, [write], {
+    type: 'settings.updated',
+    action: 'update',
+    entity_id: SETTINGS_ID,
+    changes,
+  })) as [[SettingsRow]];
+  return row;
+}
+
+export const settingsResource: Resource = {
+  path: '/settings',
+  routes: {
+    'GET /': endpoint({
+      id: 'settings.get',
+      summary: 'The provider’s settings',
+      needs: 'settings:read',
+      returns: { one: Settings },
+      run: ctx => getSettings(ctx),
+    }),
+    'PUT /': endpoint({
+      id: 'settings.update',
+      summary: 'Change settings',
+      description: 'A new suspension policy holds for whoever is suspended from then on.',
+      needs: 'settings:write',
+      body: SettingsInput,
+      returns: { one: Settings },
+      errors: ['CONFLICT'],
+      run: (ctx, { body }) => updateSettings(ctx, body),
+    }),
+  },
+};

@@ -1,0 +1,24 @@
+import { integer, sqliteTable, text } from 'drizzle-orm/sqlite-core';
+import { id, timestamps } from '../../db/columns.ts';
+
+/** The one row's id: fixed, so that it needs no look-up. */
+export const SETTINGS_ID = '00000000-0000-7000-8000-000000000001';
+
+export const settings = sqliteTable('settings', {
+  id: id(),
+  business_name: text('business_name').notNull(),
+  phone: text('phone'),
+  email: text('email'),
+  address: text('address'),
+  country: text('country').notNull().default('ID'),
+  suspension_policy: text('suspension_policy', { enum: ['disable', 'isolir'] })
+    .notNull()
+    .default('disable'),
+  isolir_profile: text('isolir_profile').notNull().default('isolir'),
+  isolir_address_list: text('isolir_address_list').notNull().default('isolir'),
+  isolir_download_kbps: integer('isolir_download_kbps').notNull().default(64),
+  isolir_upload_kbps: integer('isolir_upload_kbps').notNull().default(64),
+  ...timestamps,
+});
+
+export type SettingsRow = typeof settings.$inferSelect;

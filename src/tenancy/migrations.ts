@@ -1,0 +1,17 @@
+import directory1 from '../../migrations/directory/0001_tenants.sql';
+import tenant1 from '../../migrations/tenant/0001_people_and_events.sql';
+import tenant2 from '../../migrations/tenant/0002_network.sql';
+import tenant3 from '../../migrations/tenant/0003_customers_and_plans.sql';
+import tenant4 from '../../migrations/tenant/0004_provisioning_and_imports.sql';
+import { parseMigration } from './migrate.ts';
+
+/** The SQL files, bundled into the Worker, in order. A new file is a line here; a landed one is never edited. */
+
+export const DIRECTORY_MIGRATIONS = [parseMigration('0001_tenants.sql', directory1)];
+
+export const TENANT_MIGRATIONS = [
+  parseMigration('0001_people_and_events.sql', tenant1),
+  parseMigration('0002_network.sql', tenant2),
+  parseMigration('0003_customers_and_plans.sql', tenant3),
+  parseMigration('0004_provisioning_and_imports.sql', tenant4),
+];

@@ -1,0 +1,10 @@
+import type { Env as WorkerEnv } from '../../src/env.ts';
+import type { TestNetwork } from './network.ts';
+
+declare global {
+  namespace Cloudflare {
+    interface Env extends WorkerEnv {
+      TEST_NETWORK: TestNetwork;
+    }
+  }
+}

@@ -1,0 +1,62 @@
+import { generateKeyPairSync, randomBytes, randomUUID } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import type { TestProject } from 'vitest/node';
+import { type BridgeConfig, writeConfig } from '../../bridge/config.ts';
+import { makeLog } from '../../bridge/log.ts';
+import { startBridge } from '../../bridge/run.ts';
+import { startSimulator } from '../../bridge/simulator/server.ts';
+import { makeSecrets } from '../../scripts/keys.ts';
+import type { TestNetwork } from './network.ts';
+
+declare module 'vitest' {
+  export interface ProvidedContext {
+    secrets: Record<string, string>;
+    network: TestNetwork;
+  }
+}
+
+async function startNetwork() {
+  const state_dir = await mkdtemp(path.join(tmpdir(), 'rukun-test-'));
+  const credentials = { username: 'rukun', password: randomBytes(9).toString('hex') };
+  const simulator = await startSimulator({ port: 0, control_port: 0, ...credentials });
+  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const { kty, crv, x, y, d } = privateKey.export({ format: 'jwk' });
+  const identity = { bridge_id: randomUUID(), signing_secret: randomBytes(32).toString('base64url') };
+  await writeConfig(state_dir, {
+    ...identity,
+    tenant_id: randomUUID(),
+    name: 'test',
+    cloud_url: 'http://127.0.0.1',
+    private_key: { kty, crv, x, y, d } as BridgeConfig['private_key'],
+  });
+  const bridge = await startBridge({ state_dir, port: 0, log: makeLog(() => {}) });
+  const network: TestNetwork = {
+    bridge: {
+      id: identity.bridge_id,
+      url: `http://127.0.0.1:${bridge.port}`,
+      signing_secret: identity.signing_secret,
+      public_key: { kty, crv, x, y } as TestNetwork['bridge']['public_key'],
+    },
+    router: {
+      host: '127.0.0.1',
+      port: simulator.port,
+      ...credentials,
+      control_url: `http://127.0.0.1:${simulator.control_port}`,
+    },
+  };
+  const stop = async () => {
+    await bridge.stop();
+    await simulator.stop();
+    await rm(state_dir, { recursive: true });
+  };
+  return { network, stop };
+}
+
+export default async function ({ provide }: TestProject) {
+  const { network, stop } = await startNetwork();
+  provide('secrets', { ...(await makeSecrets()) });
+  provide('network', network);
+  return stop;
+}
