@@ -33,7 +33,7 @@ const BATCH = {
 };
 
 export default tseslint.config(
-  { ignores: ['node_modules', 'dist', '.wrangler', '.state', 'client/generated'] },
+  { ignores: ['public/docs-assets/vendor', 'node_modules', 'dist', '.wrangler', '.state', 'client/generated'] },
   ...tseslint.configs.recommended,
   {
     rules: {

@@ -81,6 +81,7 @@ base.all(`${API_BASE}/mikrotik/routers/:rest{.*}?`, async c => {
 
 const documented = fromHono(base, OPENAPI_OPTIONS);
 documented.registry.registerComponent('securitySchemes', 'bearer', BEARER);
-for (const { method, path, endpoint } of routes) documented[method](path, ...(endpoint.handlers(path) as [never]));
+for (const { method, path, endpoint } of routes)
+  documented[method](path, ...(endpoint.handlers(path, method) as [never]));
 
 export const app = base;

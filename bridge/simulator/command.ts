@@ -23,6 +23,7 @@ error texts of a router. It routes nothing. It listens on this machine only (127
                          GET  /export[?show_sensitive=1]   GET /rows?menu=/ppp/secret
                          POST /dial {"name": "budi"}       POST /hang-up {"name": "budi"}
                          POST /faults {"delay_ms": 500}    POST /drop-connections
+                         POST /load, the body an export: run here, with what failed in the answer
                        Faults: chunk_bytes, delay_ms, silent_after_accept, refuse, close_after_write,
                        max_sessions, read_only_user, no_sensitive
   --help               this text

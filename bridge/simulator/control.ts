@@ -7,6 +7,7 @@ import type { Faults } from './faults.ts';
 import { MENUS } from './menus.ts';
 import type { SimulatedRouter } from './router.ts';
 import { closeServer, listen } from './sockets.ts';
+import { decodeBytes } from './text.ts';
 
 export interface Controlled {
   router: SimulatedRouter;
@@ -20,6 +21,7 @@ interface Answer {
 }
 
 const MAX_BODY_BYTES = 64 * 1024;
+const MAX_EXPORT_BYTES = 16 * 1024 * 1024;
 const LOOPBACK_HOST = /^(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$/i;
 
 export async function startControl(port: number, controlled: Controlled) {
@@ -62,6 +64,8 @@ async function answerRequest(request: IncomingMessage, controlled: Controlled): 
       return dial(router, await readJson(request));
     case 'POST /hang-up':
       return { status: 200, body: { ended: router.hangUp(readText(await readJson(request), 'name') ?? '') } };
+    case 'POST /load':
+      return { status: 200, body: router.load(await readBody(request, MAX_EXPORT_BYTES)) };
     case 'POST /drop-connections':
       controlled.dropConnections();
       return { status: 200, body: { ok: true } };
@@ -95,16 +99,20 @@ function readText(input: unknown, name: string): string | undefined {
   return value;
 }
 
-async function readJson(request: IncomingMessage): Promise<unknown> {
+async function readBody(request: IncomingMessage, max_bytes: number): Promise<string> {
   const chunks: Buffer[] = [];
   let length = 0;
   for await (const chunk of request) {
     const bytes = Buffer.from(chunk as Uint8Array);
     length += bytes.length;
-    if (length > MAX_BODY_BYTES) throw new TypeError('the body is too long');
+    if (length > max_bytes) throw new TypeError('the body is too long');
     chunks.push(bytes);
   }
-  const text = Buffer.concat(chunks).toString('utf8');
+  return decodeBytes(Buffer.concat(chunks));
+}
+
+async function readJson(request: IncomingMessage): Promise<unknown> {
+  const text = await readBody(request, MAX_BODY_BYTES);
   if (text.trim() === '') return {};
   try {
     return JSON.parse(text) as unknown;

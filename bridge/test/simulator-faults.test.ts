@@ -136,7 +136,7 @@ describe('the control port', () => {
         },
       );
       request.on('error', reject);
-      request.end(body === undefined ? undefined : JSON.stringify(body));
+      request.end(typeof body === 'string' || body === undefined ? body : JSON.stringify(body));
     });
 
   it('dials, hangs up, shows rows and the export, and switches faults', async () => {
@@ -155,6 +155,16 @@ describe('the control port', () => {
     }
     await call(simulator, 'POST', '/drop-connections');
     await client.waitForClose();
+  });
+
+  it('loads an export, and says which of its lines are not in the router now', async () => {
+    const simulator = await start({ control_port: 0 });
+    const rsc = '/ppp secret\nadd name=a password=p comment="Caf\\C3\\A9"\nadd name=b profile=nope\nadd name=a\nfoo\n';
+    const { status, text } = await call(simulator, 'POST', '/load', rsc);
+    const { applied, problems } = JSON.parse(text) as { applied: number; problems: { line: number }[] };
+    expect([status, applied, problems.map(({ line }) => line).sort()]).toEqual([200, 2, [3, 4, 5]]);
+    expect(namesOf(simulator.router.rows('/ppp/secret'))).toEqual(['a', 'b']);
+    expect(simulator.router.rows('/ppp/secret')[0]?.comment).toBe('Café');
   });
 
   it('answers nobody who names another host', async () => {

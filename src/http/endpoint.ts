@@ -84,7 +84,7 @@ type AnyDefinition = Common<Schema | undefined, Schema | undefined, Schema | und
 /** An endpoint ready to be mounted: what is known of it, and the handlers that serve it. */
 export interface Endpoint {
   definition: AnyDefinition;
-  handlers: (path: string) => [...MiddlewareHandler<App>[], typeof OpenAPIRoute];
+  handlers: (path: string, method: string) => [...MiddlewareHandler<App>[], typeof OpenAPIRoute];
 }
 
 /** An endpoint of a tenant: reached only with the tenant's database at hand. */
@@ -111,7 +111,7 @@ function buildEndpoint(definition: AnyDefinition): Endpoint {
   const query = definition.query ?? z.strictObject({});
   return {
     definition,
-    handlers: path => {
+    handlers: (path, method) => {
       const params = definition.params ?? pathParams(path);
       const checks = [
         ...(params ? [zValidator('param', params, refuse) as MiddlewareHandler<App>] : []),
@@ -120,7 +120,9 @@ function buildEndpoint(definition: AnyDefinition): Endpoint {
       ];
       // permission comes before anything of the request is looked at, except where the body says whose it is
       const steps = definition.tenantOf ? [...checks, admit(definition)] : [admit(definition), ...checks];
-      return [...steps, routeClass(definition, params)];
+      // a PATCH is the PUT under another method, and needs another name in the document
+      const id = method === 'patch' ? `${definition.id}.patch` : definition.id;
+      return [...steps, routeClass({ ...definition, id }, params)];
     },
   };
 }
@@ -148,9 +150,14 @@ const CONTENT_TYPES = {
   multipart: /^multipart\/form-data\s*;/i,
 };
 
-function bodyChecks({ body, accepts = 'json', most_bytes = MOST_BODY_BYTES }: AnyDefinition): MiddlewareHandler<App>[] {
+/** A body of which every field is optional needn't be sent: `POST /customers/:id/activate`. */
+const mayBeAbsent = ({ body, accepts = 'json' }: AnyDefinition): boolean =>
+  accepts === 'json' && body !== undefined && body.safeParse({}).success;
+
+function bodyChecks(definition: AnyDefinition): MiddlewareHandler<App>[] {
+  const { body, accepts = 'json', most_bytes = MOST_BODY_BYTES } = definition;
   if (!body) return [];
-  const may_be_absent = accepts === 'json' && body.safeParse({}).success;
+  const may_be_absent = mayBeAbsent(definition);
   const guard = createMiddleware<App>(async (c, next) => {
     const type = c.req.header('content-type');
     const length = await readLimited(c, most_bytes);
@@ -364,7 +371,7 @@ function describe(definition: AnyDefinition, params: Schema | null): OpenAPIRout
     request: {
       ...(params && { params }),
       ...(definition.query && { query: definition.query }),
-      ...(body && { body: { required: true, content: { [media]: { schema: body } } } }),
+      ...(body && { body: { required: !mayBeAbsent(definition), content: { [media]: { schema: body } } } }),
     },
     responses: { [status]: { description: 'Done.', content: success }, ...Object.fromEntries(refusals) },
   } as OpenAPIRouteSchema;

@@ -13,8 +13,10 @@ type PhotoKind = z.infer<typeof PhotoKind>;
 
 export const MOST_PHOTO_BYTES = 5 * 1024 * 1024;
 
+const Picture = z.instanceof(File).meta({ type: 'string', format: 'binary' });
+
 export const PhotoForm = z
-  .strictObject({ photo: z.instanceof(File).optional(), house_photo: z.instanceof(File).optional() })
+  .strictObject({ photo: Picture.optional(), house_photo: Picture.optional() })
   .meta({ id: 'PhotoForm' });
 
 const COLUMN = { photo: 'photo_key', house_photo: 'house_photo_key' } as const;

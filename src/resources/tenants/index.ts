@@ -34,12 +34,13 @@ const SignUp = z
     admin_name: line(120),
     admin_email: Email,
     admin_password: NewPassword,
-    timezone: TimeZone.default('Asia/Jakarta'),
+    timezone: TimeZone.optional().describe('Default Asia/Jakarta.'),
     currency: z
       .string()
       .regex(/^[A-Z]{3}$/, 'is not an ISO 4217 code')
-      .default('IDR'),
-    locale: z.enum(['id', 'en']).default('id'),
+      .optional()
+      .describe('ISO 4217; default IDR.'),
+    locale: z.enum(['id', 'en']).optional().describe('Default id.'),
   })
   .meta({ id: 'SignUp' });
 
@@ -65,7 +66,7 @@ async function signUp(ambient: Ambient, body: z.output<typeof SignUp>): Promise<
   await limitByAddress(ambient, 'signup', { most: Number(env.LIMIT_SIGNUP_PER_HOUR), window_ms: 3_600_000 });
   if (RESERVED.has(body.slug)) throw duplicate('slug');
   const password_hash = await hashNewPassword(ambient, body.admin_password, body.admin_email, 'admin_password');
-  const { slug, name, timezone, currency, locale } = body;
+  const { slug, name, timezone = 'Asia/Jakarta', currency = 'IDR', locale = 'id' } = body;
   const tenant = await claimDatabase(ambient, { slug, name, timezone, currency, locale });
   const at = toIso(now);
   const admin = {

@@ -1,0 +1,203 @@
+import './quiet-env.ts';
+import { spawn, type ChildProcess } from 'node:child_process';
+import { createWriteStream, existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import path from 'node:path';
+import {
+  fillDemo,
+  makePassword,
+  prepareDemo,
+  ROUTER_USER,
+  writePrivate,
+  type DemoFile,
+  type DemoPlaces,
+} from './demo.ts';
+import { makeRouterExport } from './demo-isp.ts';
+import { makeSecrets, type Secrets } from './keys.ts';
+import { buildWorker, serveWorker, type LocalWorker } from './local-worker.ts';
+import { endWithParent } from './run-child.ts';
+
+/**
+ * `npm start`: a simulated router, a bridge and the Worker with local D1, and the demo ISP on them. PORT, BRIDGE_PORT,
+ * ROUTER_PORT and RUKUN_STATE move it; LIMIT_…, SIGNUP, PASSWORD_COST and POOL_SIZE are handed on to the Worker.
+ */
+
+const PORTS = {
+  PORT: Number(process.env.PORT ?? 8787),
+  BRIDGE_PORT: Number(process.env.BRIDGE_PORT ?? 8790),
+  ROUTER_PORT: Number(process.env.ROUTER_PORT ?? 8728),
+};
+const STATE_DIR = path.resolve(process.env.RUKUN_STATE ?? '.state');
+const POOL_SIZE = Number(process.env.POOL_SIZE ?? 16);
+const DEMO_CUSTOMERS = 300;
+
+/** A mistake that a person can put right; its message is shown as it is. */
+class StartError extends Error {}
+
+const say = (line: string) => process.stdout.write(`${line}\n`);
+
+async function checkPorts(): Promise<void> {
+  for (const [name, port] of Object.entries(PORTS)) {
+    if (!Number.isInteger(port) || port < 1 || port > 65_535)
+      throw new StartError(`${name} is not a port: ${process.env[name]}`);
+    const free = await new Promise<boolean>(resolve => {
+      const probe = createServer();
+      probe.once('error', () => resolve(false));
+      probe.listen(port, '127.0.0.1', () => probe.close(() => resolve(true)));
+    });
+    if (!free) throw new StartError(`Port ${port} is in use. Stop what uses it, or set ${name} to another port.`);
+  }
+}
+
+/** Made once on this machine, readable by its owner alone. */
+async function loadSecrets(): Promise<Secrets & { router_password: string }> {
+  const file = path.join(STATE_DIR, 'secrets.json');
+  if (!existsSync(file)) {
+    const made = { ...(await makeSecrets()), router_password: makePassword() };
+    writePrivate(file, JSON.stringify(made, null, 2));
+  }
+  return JSON.parse(readFileSync(file, 'utf8')) as Secrets & { router_password: string };
+}
+
+/** The router's export as it was before Rukun: it fills the simulated router, and is what is imported. */
+function loadRouterExport(): string {
+  const file = path.join(STATE_DIR, 'router-before.rsc');
+  if (!existsSync(file)) {
+    const text = makeRouterExport(DEMO_CUSTOMERS);
+    writePrivate(file, text);
+    writePrivate(path.join(STATE_DIR, 'router.rsc'), text);
+  }
+  return readFileSync(file, 'utf8');
+}
+
+const children: ChildProcess[] = [];
+let worker: LocalWorker | null = null;
+let stopping = false;
+
+/** Starts one of our own programs; its log goes to a file. Resolves when it says that it listens. */
+function startProgram(name: string, args: string[], env: Record<string, string> = {}): Promise<void> {
+  const log = createWriteStream(path.join(STATE_DIR, `${name}.log`), { flags: 'a', mode: 0o600 });
+  const child = spawn(process.execPath, ['bridge/main.ts', ...args], {
+    env: { ...process.env, ...env, RUKUN_END_WITH_PARENT: '1' },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    // a Ctrl-C in the terminal reaches us alone: we end them in order
+    detached: true,
+  });
+  children.push(child);
+  child.stderr.pipe(log);
+  return new Promise((resolve, reject) => {
+    let said = '';
+    child.stdout.on('data', (chunk: Buffer) => {
+      log.write(chunk);
+      said += chunk.toString();
+      if (said.includes('listening on')) resolve();
+    });
+    child.on('exit', code => {
+      reject(new StartError(`the ${name} did not start (exit ${code}); see ${log.path as string}`));
+      if (!stopping) void stop(`the ${name} ended unexpectedly (exit ${code}); see ${log.path as string}`);
+    });
+  });
+}
+
+async function stop(reason?: string): Promise<void> {
+  if (stopping) return;
+  stopping = true;
+  if (reason) process.stderr.write(`${reason}\n`);
+  const ended = children.map(
+    child => new Promise(resolve => (child.exitCode === null ? child.once('exit', resolve) : resolve(0))),
+  );
+  for (const child of children) child.kill('SIGTERM');
+  const forced = setTimeout(() => children.forEach(child => child.kill('SIGKILL')), 9000);
+  await worker?.stop();
+  await Promise.all(ended);
+  clearTimeout(forced);
+  process.exit(reason ? 1 : 0);
+}
+
+function workerBindings(secrets: Secrets): Record<string, string> {
+  const handed_on = Object.entries(process.env).filter(([name]) =>
+    /^(LIMIT_\w+|SIGNUP|PASSWORD_COST|LOG_REQUESTS)$/.test(name),
+  );
+  return {
+    BASE_DOMAIN: 'localhost',
+    SIGNUP: 'open',
+    ALLOW_LOOPBACK_BRIDGE: 'yes',
+    ...(Object.fromEntries(handed_on) as Record<string, string>),
+    TOKEN_KEYS: secrets.TOKEN_KEYS,
+    SEALING_KEYS: secrets.SEALING_KEYS,
+  };
+}
+
+async function start(): Promise<DemoFile> {
+  await checkPorts();
+  mkdirSync(STATE_DIR, { recursive: true, mode: 0o700 });
+  const { router_password, ...secrets } = await loadSecrets();
+  const router_export = loadRouterExport();
+  const in_state = (name: string) => path.join(STATE_DIR, name);
+  const router_args = ['--port', String(PORTS.ROUTER_PORT), '--user', ROUTER_USER, '--password-env', 'ROUTER_PASSWORD'];
+  await startProgram(
+    'router',
+    ['simulate', ...router_args, '--identity', 'Gerbang', '--state', in_state('router.rsc')],
+    {
+      ROUTER_PASSWORD: router_password,
+    },
+  );
+  say('building the Worker …');
+  buildWorker(in_state('build'));
+  worker = await serveWorker({
+    build_dir: in_state('build'),
+    port: PORTS.PORT,
+    state_dir: in_state('cloudflare'),
+    pool_size: POOL_SIZE,
+    bindings: workerBindings(secrets),
+    log_file: in_state('worker.log'),
+  });
+  takeOverSignals();
+  const places: DemoPlaces = {
+    state_dir: STATE_DIR,
+    url: worker.url,
+    router_port: PORTS.ROUTER_PORT,
+    router_password,
+    bridge_port: PORTS.BRIDGE_PORT,
+    router_export,
+  };
+  say('looking after the demo ISP …');
+  const demo = await prepareDemo(places);
+  await startProgram('bridge', ['run', '--port', String(PORTS.BRIDGE_PORT), '--state', in_state('bridge')]);
+  await fillDemo(demo, places);
+  return demo;
+}
+
+/** Miniflare would end the process at once on a signal; everything is to end in order. */
+function takeOverSignals(): void {
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.removeAllListeners(signal);
+    process.on(signal, () => void stop());
+  }
+}
+
+takeOverSignals();
+endWithParent(() => void stop());
+
+try {
+  const demo = await start();
+  say('');
+  say(`Rukun            ${demo.url}            reference: ${demo.url}/docs`);
+  say(
+    `Demo ISP         ${demo.tenant} (X-Tenant-ID: ${demo.tenant}, or http://${demo.tenant}.localhost:${PORTS.PORT})`,
+  );
+  say(`Sign in          ${demo.email}  ${demo.password}`);
+  say(`Simulated router ${demo.router_host}:${demo.router_port}  ${demo.router_user}  ${demo.router_password}`);
+  say(`All state        ${STATE_DIR}   (for scripts: demo.json; logs beside it)`);
+  say('Ctrl-C ends it.');
+  say('');
+  say(`ready ${demo.url}`);
+} catch (error) {
+  const text =
+    error instanceof StartError
+      ? error.message
+      : error instanceof Error
+        ? (error.stack ?? error.message)
+        : String(error);
+  await stop(text);
+}
