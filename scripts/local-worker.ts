@@ -1,6 +1,6 @@
 import './quiet-env.ts';
 import { spawnSync } from 'node:child_process';
-import { createWriteStream, readdirSync, rmSync } from 'node:fs';
+import { readdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { convertV4MiniflareOptions, Log, LogLevel, Miniflare } from 'miniflare';
 import { unstable_getMiniflareWorkerOptions, unstable_readConfig } from 'wrangler';
@@ -36,8 +36,8 @@ export interface ServeOptions {
   state_dir?: string;
   pool_size: number;
   bindings: Record<string, string>;
-  /** What the Worker prints goes here, so that the terminal stays readable. */
-  log_file?: string;
+  /** Gets each line that the Worker prints. */
+  onLog?: (line: string) => void;
 }
 
 export interface LocalWorker {
@@ -49,7 +49,6 @@ export interface LocalWorker {
 export async function serveWorker(options: ServeOptions): Promise<LocalWorker> {
   const config = unstable_readConfig({ config: CONFIG });
   const { workerOptions } = unstable_getMiniflareWorkerOptions(CONFIG);
-  const log = options.log_file ? createWriteStream(options.log_file, { flags: 'a', mode: 0o600 }) : null;
   const pool = Object.fromEntries(listPoolBindings(options.pool_size).map(name => [name, name.toLowerCase()]));
   const miniflare = new Miniflare(
     convertV4MiniflareOptions({
@@ -58,7 +57,7 @@ export async function serveWorker(options: ServeOptions): Promise<LocalWorker> {
       cf: false,
       log: new Log(LogLevel.ERROR),
       ...(options.state_dir && { resourcePersistencePath: options.state_dir }),
-      handleStructuredLogs: ({ message }) => void log?.write(`${message}\n`),
+      handleStructuredLogs: ({ message }) => options.onLog?.(message),
       workers: [
         {
           name: config.name,
@@ -79,7 +78,6 @@ export async function serveWorker(options: ServeOptions): Promise<LocalWorker> {
     stop: async () => {
       stopCrons();
       await miniflare.dispose();
-      log?.end();
     },
   };
 }

@@ -74,9 +74,11 @@ const children: ChildProcess[] = [];
 let worker: LocalWorker | null = null;
 let stopping = false;
 
+const openLog = (name: string) => createWriteStream(path.join(STATE_DIR, `${name}.log`), { flags: 'a', mode: 0o600 });
+
 /** Starts one of our own programs; its log goes to a file. Resolves when it says that it listens. */
 function startProgram(name: string, args: string[], env: Record<string, string> = {}): Promise<void> {
-  const log = createWriteStream(path.join(STATE_DIR, `${name}.log`), { flags: 'a', mode: 0o600 });
+  const log = openLog(name);
   const child = spawn(process.execPath, ['bridge/main.ts', ...args], {
     env: { ...process.env, ...env, RUKUN_END_WITH_PARENT: '1' },
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -144,13 +146,15 @@ async function start(): Promise<DemoFile> {
   );
   say('building the Worker …');
   buildWorker(in_state('build'));
+  // the Worker's lines go to a file, so that the terminal stays readable
+  const log = openLog('worker');
   worker = await serveWorker({
     build_dir: in_state('build'),
     port: PORTS.PORT,
     state_dir: in_state('cloudflare'),
     pool_size: POOL_SIZE,
     bindings: workerBindings(secrets),
-    log_file: in_state('worker.log'),
+    onLog: line => void log.write(`${line}\n`),
   });
   takeOverSignals();
   const places: DemoPlaces = {

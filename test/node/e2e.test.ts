@@ -1,0 +1,246 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
+import { createServer, connect, type AddressInfo, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { signIn, unwrap, type RukunClient } from '../../client/index.ts';
+
+/** What `npm start` runs, from outside: the API by HTTP, the router by a client that shares nothing with the bridge. */
+
+const ROOT = path.resolve(import.meta.dirname, '../..');
+
+async function findFreePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise(resolve => server.close(resolve));
+  return port;
+}
+
+let state_dir: string;
+let ports: { PORT: number; BRIDGE_PORT: number; ROUTER_PORT: number };
+let child: ChildProcess;
+let output = '';
+
+function start(): ChildProcess {
+  output = '';
+  const env = Object.entries({ ...ports, RUKUN_STATE: state_dir }).map(([name, value]) => [name, String(value)]);
+  const started = spawn(process.execPath, ['scripts/start.ts'], {
+    cwd: ROOT,
+    env: { ...process.env, ...Object.fromEntries(env) },
+  });
+  for (const stream of [started.stdout, started.stderr])
+    stream.on('data', (chunk: Buffer) => (output += chunk.toString()));
+  return started;
+}
+
+async function waitUntil<T>(look: () => Promise<T | null> | T | null, what: string, within_ms = 60_000): Promise<T> {
+  const end = Date.now() + within_ms;
+  for (;;) {
+    const found = await look();
+    if (found) return found;
+    if (Date.now() > end) throw new Error(`${what} did not happen within ${within_ms} ms\n${output}`);
+    await sleep(100);
+  }
+}
+
+const waitUntilReady = () =>
+  waitUntil(() => {
+    if (child.exitCode !== null) throw new Error(`ended with ${child.exitCode}\n${output}`);
+    return output.endsWith(`ready http://127.0.0.1:${ports.PORT}\n`);
+  }, 'ready');
+
+const end = (signal: NodeJS.Signals) =>
+  new Promise<number | null>(resolve => {
+    child.once('exit', resolve);
+    child.kill(signal);
+  });
+
+const readDemo = async () =>
+  JSON.parse(await readFile(path.join(state_dir, 'demo.json'), 'utf8')) as Record<string, string>;
+
+async function signInToDemo(): Promise<RukunClient> {
+  const { url, tenant, email, password } = await readDemo();
+  return (await signIn({ url: url!, tenant }, { email: email!, password: password! })).client;
+}
+
+/** A RouterOS client of a page's length: one command at a time, words of up to 16 kB, rows as records. */
+class PlainRouterClient {
+  readonly #socket: Socket;
+  #buffer = Buffer.alloc(0);
+
+  constructor(port: number) {
+    this.#socket = connect(port, '127.0.0.1');
+    this.#socket.on('data', chunk => (this.#buffer = Buffer.concat([this.#buffer, chunk])));
+  }
+
+  close(): void {
+    this.#socket.destroy();
+  }
+
+  async talk(...words: string[]): Promise<Record<string, string>[]> {
+    for (const word of [...words, '']) {
+      const bytes = Buffer.from(word);
+      const length =
+        bytes.length < 0x80
+          ? Buffer.from([bytes.length])
+          : Buffer.from([0x80 | (bytes.length >> 8), bytes.length & 255]);
+      this.#socket.write(Buffer.concat([length, bytes]));
+    }
+    const rows: Record<string, string>[] = [];
+    for (;;) {
+      const [type, ...attributes] = await this.#readSentence();
+      const row = Object.fromEntries(
+        attributes.map(word => /^=([^=]*)=(.*)$/s.exec(word)!.slice(1)) as [string, string][],
+      );
+      if (type === '!re') rows.push(row);
+      if (type === '!trap') throw new Error(row.message);
+      if (type === '!done') return rows;
+    }
+  }
+
+  async #readSentence(): Promise<string[]> {
+    const words: string[] = [];
+    for (;;) {
+      const word = await this.#readWord();
+      if (word === '') return words;
+      words.push(word);
+    }
+  }
+
+  async #readWord(): Promise<string> {
+    const [first] = await this.#take(1);
+    const length = first! < 0x80 ? first! : ((first! & 0x3f) << 8) | (await this.#take(1))[0]!;
+    return (await this.#take(length)).toString();
+  }
+
+  async #take(count: number): Promise<Buffer> {
+    while (this.#buffer.length < count) await sleep(2);
+    const taken = this.#buffer.subarray(0, count);
+    this.#buffer = this.#buffer.subarray(count);
+    return taken;
+  }
+}
+
+async function readSecret(name: string): Promise<Record<string, string> | undefined> {
+  const demo = await readDemo();
+  const router = new PlainRouterClient(Number(demo.router_port));
+  try {
+    await router.talk('/login', `=name=${demo.router_user}`, `=password=${demo.router_password}`);
+    return (await router.talk('/ppp/secret/print', `?name=${name}`))[0];
+  } finally {
+    router.close();
+  }
+}
+
+beforeAll(async () => {
+  state_dir = await mkdtemp(path.join(tmpdir(), 'rukun-e2e-'));
+  ports = { PORT: await findFreePort(), BRIDGE_PORT: await findFreePort(), ROUTER_PORT: await findFreePort() };
+  child = start();
+  await waitUntilReady();
+}, 120_000);
+
+afterAll(async () => {
+  if (child.exitCode === null) await end('SIGTERM');
+  await rm(state_dir, { recursive: true, force: true });
+});
+
+it('takes a customer from sign-up to a suspended secret on the router', async () => {
+  const client = await signInToDemo();
+  const plan_input = {
+    name: 'Kantor 30',
+    profile_name: 'kantor-30',
+    download_kbps: 30_000,
+    upload_kbps: 10_000,
+    price: 275_000,
+  };
+  const plan = unwrap(await client.POST('/api/v1/service-plans', { body: plan_input }));
+  const customer = unwrap(
+    await client.POST('/api/v1/customers', {
+      body: {
+        full_name: 'Siti Aminah',
+        phone: '0813 9999 0001',
+        address: 'Jl. Anggrek 1',
+        service_plan_id: plan.id,
+        pppoe_username: 'siti@melati',
+        pppoe_password: 'rahasia-siti',
+      },
+    }),
+  );
+  const path_id = { params: { path: { id: customer.id } } };
+  expect(await readSecret('siti@melati')).toBeUndefined();
+  unwrap(await client.POST('/api/v1/customers/{id}/activate', path_id));
+  const confirmed = async () => {
+    const state = unwrap(await client.GET('/api/v1/customers/{id}/provisioning', path_id));
+    return state.status === 'in_sync' ? state : null;
+  };
+  const state = await waitUntil(confirmed, 'the confirmation');
+  expect(state.items).toMatchObject([{ key: 'siti@melati', status: 'in_sync', desired: { disabled: false } }]);
+  expect(await readSecret('siti@melati')).toMatchObject({
+    profile: 'kantor-30',
+    password: 'rahasia-siti',
+    disabled: 'false',
+    comment: `rukun:${customer.customer_code}`,
+  });
+  unwrap(await client.POST('/api/v1/customers/{id}/suspend', path_id));
+  await waitUntil(confirmed, 'the confirmation of the suspension');
+  expect(await readSecret('siti@melati')).toMatchObject({ disabled: 'true', profile: 'kantor-30' });
+});
+
+it('leaves demo.json to its owner alone, and no secret in its logs', async () => {
+  expect((await stat(path.join(state_dir, 'demo.json'))).mode & 0o777).toBe(0o600);
+  const { password, router_password } = await readDemo();
+  for (const name of ['worker.log', 'bridge.log', 'router.log']) {
+    const log = await readFile(path.join(state_dir, name), 'utf8');
+    for (const secret of [password!, router_password!, 'rahasia-siti']) expect(log).not.toContain(secret);
+  }
+});
+
+it('shows the reference from its own origin', async () => {
+  const { url } = await readDemo();
+  const page = await (await fetch(`${url}/docs`)).text();
+  const places = [...page.matchAll(/(?:src|href)="([^"]+)"/g)].map(match => match[1]!);
+  expect(places.length).toBeGreaterThan(3);
+  for (const place of places) {
+    expect(place).toMatch(/^\//);
+    expect((await fetch(url + place)).status, place).toBe(200);
+  }
+});
+
+it('ends everything on Ctrl-C, and a second start keeps the data', async () => {
+  const before = await readDemo();
+  const customers = unwrap(await (await signInToDemo()).GET('/api/v1/customers/stats')).total;
+  expect(await end('SIGINT')).toBe(0);
+  for (const port of Object.values(ports)) await expect(isOpen(port)).resolves.toBe(false);
+  child = start();
+  await waitUntilReady();
+  expect(await readDemo()).toEqual(before);
+  expect(unwrap(await (await signInToDemo()).GET('/api/v1/customers/stats')).total).toBe(customers);
+  expect(await readSecret('siti@melati')).toMatchObject({ disabled: 'true' });
+}, 120_000);
+
+it('says clearly that a port is in use', async () => {
+  const second = spawn(process.execPath, ['scripts/start.ts'], {
+    cwd: ROOT,
+    env: {
+      ...process.env,
+      PORT: String(ports.PORT),
+      BRIDGE_PORT: '0',
+      ROUTER_PORT: '0',
+      RUKUN_STATE: `${state_dir}-second`,
+    },
+  });
+  let said = '';
+  second.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()));
+  expect(await new Promise(resolve => second.once('exit', resolve))).toBe(1);
+  expect(said).toContain(`Port ${ports.PORT} is in use`);
+});
+
+const isOpen = (port: number) =>
+  new Promise<boolean>(resolve => {
+    const socket = connect(port, '127.0.0.1');
+    socket.once('connect', () => resolve((socket.destroy(), true)));
+    socket.once('error', () => resolve(false));
+  });
