@@ -4,7 +4,7 @@ import { secureHeaders } from 'hono/secure-headers';
 import { loadTokenKeys } from './auth/tokens.ts';
 import { makeAmbient } from './context.ts';
 import { AppError, fromDatabaseError } from './errors.ts';
-import type { App } from './http/endpoint.ts';
+import type { App } from './http/definition.ts';
 import { BEARER, OPENAPI_OPTIONS } from './http/openapi.ts';
 import { API_BASE, listRoutes } from './http/resource.ts';
 import { logFailure, logLine } from './log.ts';

@@ -37,6 +37,8 @@ export interface ConnectionOptions extends SocketOptions {
 const MAX_IN_FLIGHT = 16;
 const MAX_WAITING = 20_000;
 const CLOSE_GRACE_MS = 1_000;
+/** A router that takes connections and says nothing is told of while somebody still waits for the answer. */
+const SIGN_IN_LIMIT_MS = 8_000;
 function encodeCommand(words: readonly string[], tag: string): Uint8Array {
   try {
     return encodeSentence(tag === '' ? words : [...words, `.tag=${tag}`]);
@@ -234,7 +236,8 @@ export class RouterConnection {
   }
 
   #send(command: Command): void {
-    const limit_ms = this.#options.command_timeout_ms ?? 30_000;
+    const { command_timeout_ms = 30_000 } = this.#options;
+    const limit_ms = command.tag === '' ? Math.min(SIGN_IN_LIMIT_MS, command_timeout_ms) : command_timeout_ms;
     this.#in_flight.set(command.tag, command);
     command.timer = setTimeout(() => this.#giveUp(command, limit_ms), limit_ms);
     this.#write(command.bytes);

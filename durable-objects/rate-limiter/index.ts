@@ -9,7 +9,9 @@ export class RateLimiter extends DurableObject {
     const verdict = admit(log, now, limit);
     if (verdict.admitted) {
       await storage.put(kind, log);
-      await storage.setAlarm(now + limit.window_ms);
+      // kinds share the alarm: it never comes sooner than the longest window asks
+      const forgets_at = now + limit.window_ms;
+      if (((await storage.getAlarm()) ?? 0) < forgets_at) await storage.setAlarm(forgets_at);
     }
     return verdict;
   }

@@ -86,7 +86,7 @@ CREATE TABLE events (
   created_at INTEGER NOT NULL
 ) STRICT;
 
-CREATE INDEX events_by_entity ON events (entity_type, entity_id);
+CREATE INDEX events_by_entity_type ON events (entity_type);
 
 CREATE INDEX events_by_entity_id ON events (entity_id);
 

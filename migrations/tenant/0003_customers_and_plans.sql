@@ -132,11 +132,11 @@ WHERE pppoe_username IS NOT NULL AND status <> 'terminated' AND deleted_at IS NU
 
 CREATE INDEX customers_by_created ON customers (created_at, id) WHERE deleted_at IS NULL;
 
-CREATE INDEX customers_by_name ON customers (full_name COLLATE NOCASE, id) WHERE deleted_at IS NULL;
+CREATE INDEX customers_by_name ON customers (full_name COLLATE NOCASE, created_at, id) WHERE deleted_at IS NULL;
 
-CREATE INDEX customers_by_code ON customers (customer_code, id) WHERE deleted_at IS NULL;
+CREATE INDEX customers_by_code ON customers (customer_code, created_at, id) WHERE deleted_at IS NULL;
 
-CREATE INDEX customers_by_updated ON customers (updated_at, id) WHERE deleted_at IS NULL;
+CREATE INDEX customers_by_updated ON customers (updated_at, created_at, id) WHERE deleted_at IS NULL;
 
 CREATE INDEX customers_by_status ON customers (status, created_at, id) WHERE deleted_at IS NULL;
 
@@ -221,7 +221,8 @@ CREATE INDEX customer_custom_fields_by_customer ON customer_custom_fields (custo
 CREATE TRIGGER customers_custom_insert AFTER INSERT ON customers WHEN NEW.custom_fields <> '{}'
 BEGIN
   INSERT INTO customer_custom_fields (key, value, customer_id)
-  SELECT key, CAST(value AS TEXT), NEW.id FROM json_each(NEW.custom_fields) WHERE value IS NOT NULL;
+  SELECT key, CASE WHEN type IN ('true', 'false') THEN type ELSE CAST(value AS TEXT) END, NEW.id
+  FROM json_each(NEW.custom_fields) WHERE value IS NOT NULL;
 END;
 
 CREATE TRIGGER customers_custom_update AFTER UPDATE OF custom_fields ON customers
@@ -229,7 +230,8 @@ WHEN OLD.custom_fields <> NEW.custom_fields
 BEGIN
   DELETE FROM customer_custom_fields WHERE customer_id = NEW.id;
   INSERT INTO customer_custom_fields (key, value, customer_id)
-  SELECT key, CAST(value AS TEXT), NEW.id FROM json_each(NEW.custom_fields) WHERE value IS NOT NULL;
+  SELECT key, CASE WHEN type IN ('true', 'false') THEN type ELSE CAST(value AS TEXT) END, NEW.id
+  FROM json_each(NEW.custom_fields) WHERE value IS NOT NULL;
 END;
 
 CREATE TABLE customer_plan_changes (

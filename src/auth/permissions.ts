@@ -20,6 +20,7 @@ export const PERMISSIONS = {
   'routers:live': FIELD,
   'payments:read': ['admin', 'operator', 'viewer'],
   'tickets:read': EVERYONE,
+  'monitoring:read': EVERYONE,
   'settings:read': FIELD,
   'settings:write': ADMIN,
   'jobs:read': FIELD,

@@ -72,7 +72,7 @@ export async function signAccessToken(
 /** Claims of a good access token; anything else is a 401 that doesn't say why. */
 export async function verifyAccessToken(env: Env, token: string, now: number): Promise<AccessClaims> {
   const { verify } = await loadTokenKeys(env);
-  const { payload } = await jwtVerify(token, verify, {
+  const { payload, protectedHeader } = await jwtVerify(token, verify, {
     algorithms: ['RS256'],
     issuer: env.TOKEN_ISSUER,
     audience: env.TOKEN_AUDIENCE,
@@ -82,7 +82,9 @@ export async function verifyAccessToken(env: Env, token: string, now: number): P
     throw unauthorized();
   });
   const { sub, tenant_id, role, iat } = payload;
-  if (!sub || typeof tenant_id !== 'string' || !ROLES.includes(role as Role) || !iat) throw unauthorized();
+  // ours name their key; without a name the only key there is would do
+  if (!protectedHeader.kid || !sub || typeof tenant_id !== 'string' || !ROLES.includes(role as Role) || !iat)
+    throw unauthorized();
   return {
     tenant_id,
     actor: { kind: 'user', id: sub, role: role as Role, token_issued_at: Math.round(iat * 1000) },

@@ -70,14 +70,15 @@ export async function read<const T extends readonly Statement[]>(ctx: Context, .
   const { actor, db } = ctx;
   if (actor.kind !== 'user' || db.actor_checked) return runTogether(db, statements);
   const standing = db.orm
-    .select({ is_active: users.is_active, tokens_valid_from: users.tokens_valid_from })
+    .select({ is_active: users.is_active, role: users.role, tokens_valid_from: users.tokens_valid_from })
     .from(users)
     .where(eq(users.id, actor.id));
   const [[user], ...results] = (await runTogether(db, [standing, ...statements])) as unknown as [
-    { is_active: boolean; tokens_valid_from: string }[],
+    { is_active: boolean; role: string; tokens_valid_from: string }[],
     ...unknown[],
   ];
-  if (!user?.is_active || Date.parse(user.tokens_valid_from) > actor.token_issued_at) throw unauthorized();
+  const is_stale = user?.role !== actor.role || Date.parse(user.tokens_valid_from) > actor.token_issued_at;
+  if (is_stale || !user.is_active) throw unauthorized();
   db.actor_checked = true;
   return results as unknown as Awaited<ReturnType<typeof runTogether<T>>>;
 }
@@ -85,5 +86,5 @@ export async function read<const T extends readonly Statement[]>(ctx: Context, .
 /** True in SQL while the acting user may still act; for the guard of a write. */
 export function actorMayAct(actor: Extract<Context['actor'], { kind: 'user' }>): SQL {
   return sql`EXISTS (SELECT 1 FROM ${users} WHERE ${users.id} = ${actor.id} AND ${users.is_active} = 1
-    AND ${users.tokens_valid_from} <= ${actor.token_issued_at})`;
+    AND ${users.role} = ${actor.role} AND ${users.tokens_valid_from} <= ${actor.token_issued_at})`;
 }

@@ -68,6 +68,12 @@ export function createdChanges(row: Record<string, unknown>, secrets: readonly s
   return diffChanges({}, Object.fromEntries(present), { secrets, ignore: ['id', 'created_at', 'updated_at'] });
 }
 
+/** A row that is gone as changes to nothing. */
+export function deletedChanges(row: Record<string, unknown>, secrets: readonly string[] = []): Changes {
+  const told = Object.entries(createdChanges(row, secrets));
+  return Object.fromEntries(told.map(([key, [, value]]) => [key, [value, null]]));
+}
+
 function describeActor(ctx: Context) {
   const { actor } = ctx;
   if (actor.kind === 'user') return { actor: 'user', actor_name: null, user_id: actor.id };

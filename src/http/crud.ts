@@ -1,14 +1,15 @@
-import { eq, type SQL } from 'drizzle-orm';
+import { and, eq, type SQL } from 'drizzle-orm';
 import type { SQLiteColumn, SQLiteTable } from 'drizzle-orm/sqlite-core';
 import { z } from 'zod';
 import type { Permission } from '../auth/permissions.ts';
 import type { Context } from '../context.ts';
-import { commit, updateRow, type Write } from '../db/commit.ts';
+import { commit, mustChange, RaceLost, updateRow, type Write } from '../db/commit.ts';
 import { read, type Statement } from '../db/session.ts';
 import { notFound } from '../errors.ts';
-import { createdChanges, diffChanges, type NewEvent } from '../events/event.ts';
+import { createdChanges, deletedChanges, diffChanges, type NewEvent } from '../events/event.ts';
 import { toIso } from '../lib/time.ts';
-import { endpoint, type Endpoint } from './endpoint.ts';
+import type { Endpoint } from './definition.ts';
+import { endpoint } from './endpoint.ts';
 import { list, type List, type ListDeclaration } from './list.ts';
 
 type RowTable = SQLiteTable & { id: SQLiteColumn; updated_at: SQLiteColumn; created_at: SQLiteColumn };
@@ -50,6 +51,8 @@ export interface Prepared<T extends SQLiteTable> {
   /** Writes of its own, before and after that of the row. */
   writes_before?: readonly Write[];
   writes?: readonly Write[];
+  /** What those writes did to other rows that people manage. */
+  events?: readonly NewEvent[];
   routers?: readonly string[];
 }
 
@@ -166,7 +169,8 @@ async function create<T extends RowTable, W extends z.ZodObject, I extends z.Zod
     routers: prepared.routers,
   };
   const first = prepared.writes_before ?? [];
-  const results = await commit(ctx, [...first, insert, ...(prepared.writes ?? [])], created);
+  const writes = [...first, insert, ...(prepared.writes ?? [])];
+  const results = await commit(ctx, writes, ...(prepared.events ?? []), created);
   return results[first.length]![0] as RowOf<T>;
 }
 
@@ -185,7 +189,8 @@ async function update<T extends RowTable, W extends z.ZodObject, I extends z.Zod
   if (Object.keys(changes).length === 0) return before;
   const updated = { ...event(`${name}.updated`, 'update', before.id, changes), routers: prepared.routers };
   const first = prepared.writes_before ?? [];
-  const results = await commit(ctx, [...first, write, ...(prepared.writes ?? []), ...invariants], updated);
+  const writes = [...first, write, ...(prepared.writes ?? []), ...invariants];
+  const results = await commit(ctx, writes, ...(prepared.events ?? []), updated);
   return results[first.length]![0] as RowOf<T>;
 }
 
@@ -194,8 +199,10 @@ async function remove<T extends RowTable, W extends z.ZodObject, I extends z.Zod
   { table, name, secrets, beforeDelete, invariants = [] }: CrudDeclaration<T, W, I>,
   row: RowOf<T>,
 ): Promise<{ id: string }> {
-  const deletion = ctx.db.orm.delete(table).where(eq(table.id, row.id));
-  const deleted = event(`${name}.deleted`, 'delete', row.id, createdChanges(row, secrets));
+  // of two who delete it at once, or one who changes it meanwhile, the event tells what was really deleted
+  const as_read = and(eq(table.id, row.id), eq(table.updated_at, row.updated_at));
+  const deletion = mustChange(ctx.db.orm.delete(table).where(as_read), new RaceLost());
+  const deleted = event(`${name}.deleted`, 'delete', row.id, deletedChanges(row, secrets));
   await commit(ctx, [...(beforeDelete?.(ctx, row) ?? []), deletion, ...invariants], deleted);
   return { id: row.id };
 }

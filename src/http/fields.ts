@@ -46,5 +46,12 @@ export const Longitude = z.number().min(-180).max(180);
 
 export const TimeZone = z.string().max(64).refine(isTimeZone, 'is not an IANA time zone');
 
+/** In a query string: a whole number, written as one (`Number` alone takes '', `1e1` and `0x10` too). */
+export const queryInt = ({ min = -(10 ** 15), max = 10 ** 15 } = {}) =>
+  z.preprocess(
+    text => (typeof text === 'string' && /^-?\d{1,16}$/.test(text) ? Number(text) : text),
+    z.int().min(min).max(max),
+  );
+
 /** In a query string: `true` or `false`. */
 export const QueryBoolean = z.enum(['true', 'false']).transform(text => text === 'true');

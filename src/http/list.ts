@@ -1,12 +1,12 @@
-import { and, eq, getTableColumns, getTableName, gte, lte, lt, sql, type SQL } from 'drizzle-orm';
+import { and, eq, getTableColumns, gte, lte, lt, sql, type SQL } from 'drizzle-orm';
 import type { SQLiteColumn, SQLiteTable } from 'drizzle-orm/sqlite-core';
 import { z } from 'zod';
 import type { Context } from '../context.ts';
 import { read, type Statement } from '../db/session.ts';
 import { notFound } from '../errors.ts';
 import { addDays, startOfDate, toIso } from '../lib/time.ts';
-import type { Page } from './endpoint.ts';
-import { DateText, Instant } from './fields.ts';
+import type { Page } from './definition.ts';
+import { DateText, Instant, queryInt } from './fields.ts';
 
 /** Lists: pages, filters, ranges, search, sort and chosen columns, all from one declaration and one round trip. */
 
@@ -42,13 +42,19 @@ export interface ListDeclaration<T extends SQLiteTable> {
   base?: SQL;
   /** Name of the counter that holds the number of `base` rows, so that nothing is counted. */
   counter?: string;
-  search?: (term: string) => SQL;
-  /** Breaks ties of the sort; `id` unless told. */
-  tie?: SQLiteColumn;
+  search?: (term: string) => Search;
+  /** Break ties of the sort, as its indexes do; `id` unless told. */
+  ties?: readonly SQLiteColumn[];
   /** Columns of the table that the page needn't read. */
   omit?: readonly string[];
   /** Filters that aren't known beforehand: `<prefix><anything>=value`. */
   dynamic?: { prefix: string; condition: (key: string, value: string) => SQL };
+}
+
+/** Which rows hold the term; `index`: the table that says it, which is walked first. */
+export interface Search {
+  where: SQL;
+  index?: SQL;
 }
 
 /** Narrows a list to what belongs to something: which must be there, or it's a 404 that names it. */
@@ -73,7 +79,7 @@ export interface List<T extends SQLiteTable> {
   readPage(ctx: Context, query: unknown, within?: Within): Promise<Page<T['$inferSelect']>>;
 }
 
-const Search = z
+const SearchTerm = z
   .string()
   .trim()
   .min(1)
@@ -91,8 +97,8 @@ export function list<T extends SQLiteTable>(declaration: ListDeclaration<T>): Li
 function buildQuery<T extends SQLiteTable>(declaration: ListDeclaration<T>): z.ZodObject {
   const { filters, sort, fields } = declaration;
   const shape: Record<string, z.ZodType> = {
-    page: z.coerce.number().int().min(1).max(1_000_000).default(1),
-    per_page: z.coerce.number().int().min(1).max(100).default(10),
+    page: queryInt({ min: 1, max: 1_000_000 }).default(1),
+    per_page: queryInt({ min: 1, max: 100 }).default(10),
     sort: z
       .enum(sort.flatMap(name => [name, `-${name}`]) as [string, ...string[]])
       .optional()
@@ -104,7 +110,7 @@ function buildQuery<T extends SQLiteTable>(declaration: ListDeclaration<T>): z.Z
       .optional()
       .describe('Only these columns, separated by commas.'),
   };
-  if (declaration.search) shape.search = Search.optional();
+  if (declaration.search) shape.search = SearchTerm.optional();
   for (const [name, filter] of Object.entries(filters)) {
     if (filter.kind !== 'instant')
       shape[name] =
@@ -135,26 +141,28 @@ async function readPage<T extends SQLiteTable>(
   const { table, base, counter, search } = declaration;
   const columns = getTableColumns(table) as Record<string, SQLiteColumn>;
   const picked = Object.fromEntries(Object.entries(columns).filter(([name]) => !declaration.omit?.includes(name)));
-  const searching = query.search !== undefined && search;
-  const conditions = [base, within?.where, ...filterConditions(ctx, declaration, query)];
-  if (searching) conditions.push(search(query.search!));
+  const searching = query.search === undefined ? undefined : search?.(query.search);
+  const conditions = [base, within?.where, ...filterConditions(ctx, declaration, query), searching?.where];
+  const index = searching?.index;
+  const chosen = ctx.db.orm.select(picked);
+  // CROSS JOIN: SQLite must not ask the index once for each row of the table instead
+  const source = (index ? chosen.from(index).crossJoin(table) : chosen.from(table)) as ReturnType<
+    typeof chosen.from<T>
+  >;
   const [, minus, by] = /^(-?)(.*)$/.exec(query.sort ?? declaration.default_sort)!;
   const direction = sql.raw(minus ? 'DESC' : 'ASC');
-  const keys = [columns[by!]!, declaration.tie ?? columns.id!].map(column => {
+  const keys = [...new Set([columns[by!]!, ...(declaration.ties ?? [columns.id!])])].map(column => {
     const collate = column.name === 'full_name' ? sql` COLLATE NOCASE` : sql``;
-    // a leading plus keeps SQLite from walking the sort's index past all rows that the search didn't hit
-    return sql`${sql.raw(searching ? '+' : '')}${column}${collate} ${direction}`;
+    return sql`${column}${collate} ${direction}`;
   });
   const all = and(...conditions);
   const unfiltered = conditions.every(condition => condition === undefined || condition === base);
   const total =
     counter && unfiltered
       ? sql`SELECT value AS total FROM counters WHERE name = ${counter}`
-      : sql`SELECT count(*) AS total FROM ${sql.identifier(getTableName(table))}${all ? sql` WHERE ${all}` : sql``}`;
+      : sql`SELECT count(*) AS total FROM ${index ? sql`${index} CROSS JOIN ` : sql``}${table}${all ? sql` WHERE ${all}` : sql``}`;
   const statements = [
-    ctx.db.orm
-      .select(picked)
-      .from(table)
+    source
       .where(all)
       .orderBy(...keys)
       .limit(query.per_page)

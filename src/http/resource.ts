@@ -1,4 +1,4 @@
-import type { Endpoint } from './endpoint.ts';
+import type { Endpoint } from './definition.ts';
 
 /** One resource of the API: where it stands, and its endpoints by method and path. */
 export interface Resource {

@@ -4,6 +4,7 @@ import { chunkJson, insertMany } from '../db/bulk.ts';
 import { commit, RaceLost, updateRow, type Write } from '../db/commit.ts';
 import { takeFromSequence } from '../db/sequences.ts';
 import { read, runTogether } from '../db/session.ts';
+import { AppError } from '../errors.ts';
 import { localDate, toIso } from '../lib/time.ts';
 import { raiseRevisions } from '../provisioning/set-desired.ts';
 import { formatCustomerCode, searchTextOf } from '../resources/customers/actions.ts';
@@ -16,18 +17,20 @@ import { provisioning, type ProvisioningRow } from '../resources/provisioning/ta
 /** Creates the customers of an import, some hundred at a time; a run that stops goes on where it was. */
 
 const CHUNK = 500;
+const MOST_RACES = 50;
 
 type Item = typeof import_items.$inferSelect;
 
 export async function runImportJob(ctx: Context, job_id: string): Promise<void> {
-  for (;;) {
+  for (let races = 0; ;) {
     const [[job]] = await runTogether(ctx.db, [ctx.db.orm.select().from(jobs).where(eq(jobs.id, job_id))]);
     if (!job || job.finished_at !== null) return;
     try {
       await runChunk(ctx, job);
     } catch (error) {
       // another run of the same job, or a customer of that name, was faster: look again
-      if (!(error instanceof RaceLost)) throw error;
+      const is_race = error instanceof RaceLost || (error instanceof AppError && error.code === 'DUPLICATE_ENTRY');
+      if (!is_race || ++races > MOST_RACES) throw error;
     }
   }
 }
@@ -35,7 +38,7 @@ export async function runImportJob(ctx: Context, job_id: string): Promise<void> 
 async function runChunk(ctx: Context, job: JobRow): Promise<void> {
   const { orm } = ctx.db;
   const waiting = and(eq(import_items.import_id, job.subject_id!), eq(import_items.outcome, 'create'));
-  const [[record], items, taken, [code]] = await read(
+  const [[record], items, taken] = await read(
     ctx,
     orm.select().from(imports).where(eq(imports.id, job.subject_id!)),
     orm.select().from(import_items).where(waiting).orderBy(import_items.line).limit(CHUNK),
@@ -43,13 +46,14 @@ async function runChunk(ctx: Context, job: JobRow): Promise<void> {
       SELECT pppoe_username AS name FROM customers
       WHERE pppoe_username IN (SELECT name FROM ${import_items} WHERE ${waiting} ORDER BY line LIMIT ${CHUNK})
         AND status <> 'terminated' AND deleted_at IS NULL`),
-    takeFromSequence(ctx, 'customer_code', CHUNK),
   );
   if (items.length === 0) return finish(ctx, job);
   const taken_names = new Set(taken.map(row => row.name));
   const free = items.filter(item => !taken_names.has(item.name));
   const lost = items.filter(item => taken_names.has(item.name));
-  const first_code = code!.value - CHUNK + 1;
+  // no more codes than customers: the next one's code follows on the last one's
+  const [[code]] = await read(ctx, takeFromSequence(ctx, 'customer_code', free.length));
+  const first_code = code!.value - free.length + 1;
   const rows = free.map((item, index) =>
     makeCustomer(ctx, item, formatCustomerCode(first_code + index), record!.router_id),
   );

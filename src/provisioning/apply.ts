@@ -4,11 +4,11 @@ import type { Context } from '../context.ts';
 import { chunkJson } from '../db/bulk.ts';
 import { commit, type Write } from '../db/commit.ts';
 import { read } from '../db/session.ts';
-import { AppError, notFound } from '../errors.ts';
+import { AppError } from '../errors.ts';
 import type { NewEvent } from '../events/event.ts';
 import { retryDelay_ms } from '../lib/retry.ts';
 import { toIso } from '../lib/time.ts';
-import type { ApplyAnswer, DesiredItem, DesiredProfile, Outcome } from '../protocol/messages.ts';
+import type { ApplyAnswer, DesiredItem, DesiredProfile, ItemResult, Outcome } from '../protocol/messages.ts';
 import { bridges, type BridgeRow } from '../resources/bridges/table.ts';
 import { customers } from '../resources/customers/table.ts';
 import { provisioning, type ProvisioningRow } from '../resources/provisioning/table.ts';
@@ -21,8 +21,8 @@ import { customerMarker } from './markers.ts';
 
 /** Brings what routers hold to what the table says, through the bridge, and stores what the router confirmed. */
 
-/** Items of one apply: enough to be quick, few enough that a message to the bridge stays small. */
-const MOST_ITEMS = 1000;
+/** Items of one apply: enough to be quick, few enough that a slow router is done before the call is given up. */
+const MOST_ITEMS = 500;
 
 const UNREACHABLE_BACKOFF = { first_ms: 5_000, most_ms: 5 * 60_000 };
 const REFUSED_BACKOFF = { first_ms: 60_000, most_ms: 60 * 60_000 };
@@ -47,26 +47,41 @@ export interface ApplyResult {
   failure: AppError | null;
 }
 
+const NOTHING_TO_DO: ApplyResult = { next_attempt_ms: null, failure: null };
+
 /** What is due on one router; or, for `customer_id`, everything of that customer there, due or not. */
-export async function applyDesired(ctx: Context, router_id: string, customer_id?: string): Promise<ApplyResult> {
+export async function applyDesired(
+  ctx: Context,
+  router_id: string,
+  customer_id?: string,
+  is_second_try = false,
+): Promise<ApplyResult> {
   const task = await readTask(ctx, router_id, customer_id);
-  if (!task || task.rows.length === 0) return { next_attempt_ms: null, failure: null };
-  const item_passwords = await openPasswords(ctx, task.rows);
+  if (task instanceof AppError) return { next_attempt_ms: null, failure: task };
+  if (!task || task.rows.length === 0) return NOTHING_TO_DO;
+  const { item_passwords, unopened } = await openPasswords(ctx, task.rows);
+  if (unopened.length > 0) await refuseUnopened(ctx, task, unopened);
+  task.rows = task.rows.filter(row => !unopened.includes(row));
+  if (task.rows.length === 0) return NOTHING_TO_DO;
   const items = await Promise.all(task.rows.map(row => describeItem(ctx, row, item_passwords[row.id])));
   let answer: ApplyAnswer;
   try {
     answer = await applyToRouter(ctx, task.bridge, task.router, { profiles: task.profiles, items }, item_passwords);
   } catch (error) {
     if (!(error instanceof BridgeCallFailed)) throw error;
+    // somebody waits for the answer, and a newer state came in between: that one is asked for
+    const is_stale = error.code === 'STALE_REVISION' && customer_id !== undefined;
+    if (is_stale && !is_second_try) return applyDesired(ctx, router_id, customer_id, true);
     return postpone(ctx, task, error);
   }
-  await confirm(ctx, task, answer, item_passwords);
+  await confirm(ctx, task, answer.items, item_passwords, seen(ctx, task));
   const waiting = answer.items.filter(item => FAILED[item.outcome]).length;
   if (task.rows.length === MOST_ITEMS) return { next_attempt_ms: ctx.now, failure: null };
   return { next_attempt_ms: waiting > 0 ? ctx.now + REFUSED_BACKOFF.first_ms : null, failure: null };
 }
 
-async function readTask(ctx: Context, router_id: string, customer_id?: string): Promise<Task | null> {
+/** Null: no such router (any more). An error: it can't be spoken to, its rows wait. */
+async function readTask(ctx: Context, router_id: string, customer_id?: string): Promise<Task | AppError | null> {
   const due: SQL = and(
     eq(provisioning.router_id, router_id),
     customer_id ? eq(provisioning.customer_id, customer_id) : lte(provisioning.next_attempt_at, toIso(ctx.now)),
@@ -109,8 +124,9 @@ async function readTask(ctx: Context, router_id: string, customer_id?: string): 
         ),
       ),
   );
-  if (!router) throw notFound('router');
-  if (!router.is_active || !bridge) return null;
+  if (!router) return null;
+  if (!router.is_active) return new AppError('ROUTER_UNREACHABLE', `Router "${router.name}" is switched off.`);
+  if (!bridge) return new AppError('BRIDGE_OFFLINE', `Router "${router.name}" has no bridge.`);
   const adopted = new Set(rows.filter(row => row.adopt).map(row => row.desired?.profile));
   const profiles = plans.map(plan =>
     planProfile(plan, plan_settings.find(own => own.plan_id === plan.id) ?? null, adopted.has(plan.profile_name)),
@@ -122,13 +138,28 @@ async function readTask(ctx: Context, router_id: string, customer_id?: string): 
 
 const passwordPlace = (row: DueRow) => ({ row_id: row.customer_id, column: 'pppoe_password' });
 
-async function openPasswords(ctx: Context, rows: readonly DueRow[]): Promise<Record<string, string>> {
-  const known = rows.filter(row => row.desired !== null && row.pppoe_password !== null);
-  const opened = await Promise.all(
-    known.map(async row => [row.id, await unseal(ctx.env, passwordPlace(row), row.pppoe_password!)] as const),
-  );
-  return Object.fromEntries(opened);
+/** A password that doesn't open (its sealing key is gone) is that line's trouble, and not its router's. */
+async function openPasswords(ctx: Context, rows: readonly DueRow[]) {
+  const item_passwords: Record<string, string> = {};
+  const unopened: DueRow[] = [];
+  for (const row of rows) {
+    if (row.desired === null || row.pppoe_password === null) continue;
+    try {
+      item_passwords[row.id] = await unseal(ctx.env, passwordPlace(row), row.pppoe_password);
+    } catch {
+      unopened.push(row);
+    }
+  }
+  return { item_passwords, unopened };
 }
+
+const refuseUnopened = (ctx: Context, task: Task, rows: readonly DueRow[]): Promise<void> =>
+  confirm(ctx, { ...task, rows: [...rows] }, rows.map(row => ({
+    ref: row.id,
+    generation: row.generation,
+    outcome: 'failed',
+    error: 'Its PPPoE password can’t be opened with the sealing keys of this deployment: set it anew.',
+  })), {}); // prettier-ignore
 
 async function describeItem(ctx: Context, row: DueRow, password: string | undefined): Promise<DesiredItem> {
   const hash = password === undefined ? null : await fingerprintSecret(ctx.env, passwordPlace(row), password);
@@ -158,13 +189,14 @@ const FAILED: Record<Outcome, boolean> = {
 async function confirm(
   ctx: Context,
   task: Task,
-  answer: ApplyAnswer,
+  results: readonly ItemResult[],
   item_passwords: Record<string, string>,
+  also: readonly Write[] = [],
 ): Promise<void> {
   const by_id = new Map(task.rows.map(row => [row.id, row]));
   const encoded: string[] = [];
   const events: NewEvent[] = [];
-  for (const result of answer.items) {
+  for (const result of results) {
     const row = by_id.get(result.ref);
     if (!row) continue;
     const failed = FAILED[result.outcome];
@@ -200,11 +232,7 @@ async function confirm(
       ) AS r
       WHERE provisioning.id = r.id AND provisioning.generation = r.generation`),
   );
-  await commit(
-    { ...ctx, actor: { kind: 'bridge', name: task.bridge.name } },
-    [...writes, ...seen(ctx, task)],
-    ...events,
-  );
+  await commit({ ...ctx, actor: { kind: 'bridge', name: task.bridge.name } }, [...writes, ...also], ...events);
 }
 
 const seen = (ctx: Context, { router, bridge }: Task): Write[] => [

@@ -33,7 +33,8 @@ export class BridgeCallFailed extends Error {
   }
 }
 
-const PROBE_TIMEOUT_MS = 15_000;
+/** Above what the bridge needs to give a silent router up, with one apply before it. */
+const PROBE_TIMEOUT_MS = 30_000;
 const APPLY_TIMEOUT_MS = 90_000;
 
 export async function describeAccess(
@@ -41,7 +42,10 @@ export async function describeAccess(
   router: RouterRow,
 ): Promise<{ access: RouterAccess; password: string }> {
   const { id, host, port, use_tls, tls_fingerprint, username } = router;
-  const password = await unseal(ambient.env, { row_id: id, column: 'password' }, router.password);
+  const password = await unseal(ambient.env, { row_id: id, column: 'password' }, router.password).catch(() => {
+    const name = router.name;
+    throw new BridgeCallFailed('ROUTER_REFUSED', `The password of router "${name}" can’t be opened: set it anew.`);
+  });
   return { access: { id, host, port, use_tls, tls_fingerprint, username }, password };
 }
 
@@ -89,7 +93,13 @@ async function callBridge<T extends z.ZodType>(
 ): Promise<z.output<T>> {
   if (!bridge.url || !bridge.signing_secret)
     throw new BridgeCallFailed('BRIDGE_OFFLINE', `Bridge "${bridge.name}" has not enrolled yet.`);
-  const secret = await unseal(ambient.env, { row_id: bridge.id, column: 'signing_secret' }, bridge.signing_secret);
+  const place = { row_id: bridge.id, column: 'signing_secret' };
+  const secret = await unseal(ambient.env, place, bridge.signing_secret).catch(() => {
+    throw new BridgeCallFailed(
+      'BRIDGE_OFFLINE',
+      `The secret of bridge "${bridge.name}" can’t be opened: enrol it anew.`,
+    );
+  });
   const body = JSON.stringify(message);
   const nonce = ambient.newId();
   const time_ms = ambient.now;

@@ -1,4 +1,4 @@
-import { and, eq, inArray, isNotNull, sql } from 'drizzle-orm';
+import { and, eq, inArray, isNotNull, ne, or, sql } from 'drizzle-orm';
 import type { Context } from '../context.ts';
 import type { Write } from '../db/commit.ts';
 import { toIso } from '../lib/time.ts';
@@ -21,17 +21,30 @@ export interface LineChange {
   settings: SuspensionSettings;
   /** What stands in the table for this customer. */
   rows: readonly ProvisioningRow[];
+  /** Suspended before and after: the line stays as it was suspended, whatever the policy is by now. */
+  stays_suspended?: boolean;
   /** The password is another one: the same desired row must be written anew. */
   password_changed?: boolean;
 }
 
-const sameDesired = (row: ProvisioningRow, wanted: DesiredRow) =>
-  JSON.stringify(row.desired) === JSON.stringify(wanted.desired);
+/** A policy holds for whoever is suspended from then on; an import keeps a disabled secret disabled too. */
+function policyInForce({ settings, rows, stays_suspended }: LineChange): SuspensionSettings {
+  const held = stays_suspended && rows.find(row => row.desired !== null)?.desired;
+  return held ? { ...settings, suspension_policy: held.disabled ? 'disable' : 'isolir' } : settings;
+}
+
+/** An address that was ours to take away once ('') stays managed: see `upsertDesired`. */
+function sameDesired(row: ProvisioningRow, { desired }: DesiredRow): boolean {
+  const unmanaged = row.desired?.remote_address === '' ? '' : null;
+  return (
+    JSON.stringify(row.desired) === JSON.stringify({ ...desired, remote_address: desired.remote_address ?? unmanaged })
+  );
+}
 
 /** Brings a customer's rows to what its line must now be; what it no longer needs must go from the router. */
 export function setDesired(ctx: Context, change: LineChange): DesiredChange {
   const { customer, rows } = change;
-  const wanted = desiredRows(customer, change.plan, change.settings);
+  const wanted = desiredRows(customer, change.plan, policyInForce(change));
   const find = (item: DesiredRow) =>
     rows.find(row => row.router_id === item.router_id && row.kind === item.kind && row.key === item.key);
   const raised = wanted.filter(item => {
@@ -82,9 +95,15 @@ function upsertDesired(ctx: Context, customer_id: string, { router_id, kind, key
     })
     .onConflictDoUpdate({
       target: [provisioning.router_id, provisioning.kind, provisioning.key],
-      set: { customer_id, desired, ...raised(ctx) },
+      set: { customer_id, desired: keepManaged, ...raised(ctx) },
     });
 }
+
+/** No address wanted, where an earlier state may have set one: it must go, not be left as the router has it. */
+const keepManaged = sql`CASE
+  WHEN excluded.desired ->> 'remote_address' IS NULL
+    AND (${provisioning.desired} IS NULL OR ${provisioning.desired} ->> 'remote_address' IS NOT NULL)
+  THEN json_set(excluded.desired, '$.remote_address', '') ELSE excluded.desired END`;
 
 const dropDesired = (ctx: Context, row_id: string): Write =>
   ctx.db.orm
@@ -100,6 +119,13 @@ export function raiseRevisions(ctx: Context, router_ids: readonly string[]): Wri
       .set({ revision: sql`${routers.revision} + 1` })
       .where(inArray(routers.id, [...router_ids])),
   ];
+}
+
+/** A router that is reached otherwise may be another one: what it holds must be confirmed anew. */
+export function raiseRouter(ctx: Context, router_id: string): Write[] {
+  const unsettled = or(isNotNull(provisioning.desired), ne(provisioning.status, 'in_sync'));
+  const its_rows = and(eq(provisioning.router_id, router_id), unsettled);
+  return [...raiseRevisions(ctx, [router_id]), ctx.db.orm.update(provisioning).set(raised(ctx)).where(its_rows)];
 }
 
 /** All lines on a plan must be looked at anew, since the plan's profile changed. */

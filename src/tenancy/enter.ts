@@ -3,7 +3,7 @@ import { verifyAccessToken } from '../auth/tokens.ts';
 import { openDatabase } from '../db/session.ts';
 import { tenantDatabase } from '../env.ts';
 import { AppError, notFound, unauthorized } from '../errors.ts';
-import { parseVersion } from '../http/endpoint.ts';
+import { parseVersion } from '../http/answer.ts';
 import { findTenant } from './directory.ts';
 import { ensureTenantSchema } from './tenant-schema.ts';
 

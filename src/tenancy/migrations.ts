@@ -3,6 +3,7 @@ import tenant1 from '../../migrations/tenant/0001_people_and_events.sql';
 import tenant2 from '../../migrations/tenant/0002_network.sql';
 import tenant3 from '../../migrations/tenant/0003_customers_and_plans.sql';
 import tenant4 from '../../migrations/tenant/0004_provisioning_and_imports.sql';
+import tenant5 from '../../migrations/tenant/0005_dues_tickets_usage.sql';
 import { parseMigration } from './migrate.ts';
 
 /** The SQL files, bundled into the Worker, in order. A new file is a line here; a landed one is never edited. */
@@ -14,4 +15,5 @@ export const TENANT_MIGRATIONS = [
   parseMigration('0002_network.sql', tenant2),
   parseMigration('0003_customers_and_plans.sql', tenant3),
   parseMigration('0004_provisioning_and_imports.sql', tenant4),
+  parseMigration('0005_dues_tickets_usage.sql', tenant5),
 ];

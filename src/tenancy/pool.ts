@@ -1,11 +1,12 @@
 import { and, eq, lt, sql } from 'drizzle-orm';
 import type { Ambient, Tenant } from '../context.ts';
 import { chunkJson } from '../db/bulk.ts';
-import { commitDirectory, mustChange, mustHold } from '../db/commit.ts';
+import { commitDirectory, mustChange, mustHold, RaceLost } from '../db/commit.ts';
 import { runTogether, type Database } from '../db/session.ts';
 import { tenantBindings, tenantDatabase, type Env } from '../env.ts';
 import { AppError, duplicate } from '../errors.ts';
 import { toIso } from '../lib/time.ts';
+import { logFailure } from '../log.ts';
 import { forgetTenants, openDirectory, shards, tenants } from './directory.ts';
 import { bringUp } from './migrate.ts';
 import { TENANT_MIGRATIONS } from './migrations.ts';
@@ -34,7 +35,8 @@ export async function claimDatabase(ambient: Ambient, wanted: NewTenant): Promis
   await registerShards(db, env, now);
   const id = ambient.newId();
   const at = toIso(now);
-  const tenant = { ...wanted, id, status: 'provisioning' as const, created_at: at, updated_at: at };
+  // a number that no earlier holder of the database has: see fenceDatabase
+  const tenant = { ...wanted, id, epoch: now, status: 'provisioning' as const, created_at: at, updated_at: at };
   const claim = sql`
     UPDATE shards SET state = 'assigned', tenant_id = ${id}, claimed_at = ${now}, updated_at = ${now}
     WHERE binding = (SELECT binding FROM shards WHERE state = 'free' ORDER BY binding LIMIT 1)`;
@@ -46,8 +48,15 @@ export async function claimDatabase(ambient: Ambient, wanted: NewTenant): Promis
     platformEvent(db, ambient, id, 'tenant.created', 'create', { slug: [null, wanted.slug] }),
   ]);
   const [[found]] = await runTogether(db, [db.orm.select().from(tenants).where(eq(tenants.id, id))]);
-  await bringUp(tenantDatabase(env, found!.shard!), TENANT_MIGRATIONS);
+  const d1 = tenantDatabase(env, found!.shard!);
+  await bringUp(d1, TENANT_MIGRATIONS);
+  await fenceDatabase(d1, found!.epoch);
   return { ...found!, schema_version: TENANT_SCHEMA_VERSION };
+}
+
+/** From now on only who holds this epoch can write: not a sign-up that stalled, lost its database and woke up again. */
+async function fenceDatabase(d1: D1Database, epoch: number): Promise<void> {
+  await d1.prepare('UPDATE tenant_state SET epoch = ?1 WHERE epoch < ?1').bind(epoch).run();
 }
 
 /** The tenant's database is seeded: from now on it answers. */
@@ -58,8 +67,8 @@ export async function activateTenant(ambient: Ambient, tenant_id: string): Promi
   const still_provisioning = and(eq(tenants.id, tenant_id), eq(tenants.status, 'provisioning'));
   await commitDirectory(db, [
     db.orm.update(tenants).set({ status: 'active', schema_version, updated_at: at }).where(still_provisioning),
-    db.orm.update(shards).set({ schema_version, updated_at: at }).where(eq(shards.tenant_id, tenant_id)),
     platformEvent(db, ambient, tenant_id, 'tenant.activated', 'update', { status: ['provisioning', 'active'] }),
+    db.orm.update(shards).set({ schema_version, updated_at: at }).where(eq(shards.tenant_id, tenant_id)),
   ]);
   forgetTenants();
 }
@@ -79,28 +88,44 @@ export async function settleHalfDoneSignUps(ambient: Ambient): Promise<void> {
       .from(tenants)
       .where(and(eq(tenants.status, 'provisioning'), lt(tenants.created_at, toIso(now - HALF_DONE_AFTER_MS)))),
   ]);
-  for (const tenant of waiting) {
-    const d1 = tenantDatabase(env, tenant.shard!);
-    await bringUp(d1, TENANT_MIGRATIONS);
-    const seeded = await d1.prepare('SELECT 1 FROM users LIMIT 1').first();
-    if (seeded) await activateTenant(ambient, tenant.id);
-    else await freeDatabase(ambient, db, tenant);
-  }
+  for (const tenant of waiting)
+    await settleSignUp(ambient, db, tenant).catch(error => logFailure({ tenant: tenant.slug }, error));
 }
 
-async function freeDatabase(ambient: Ambient, db: Database, tenant: { id: string; slug: string }): Promise<void> {
+interface HalfDone {
+  id: string;
+  slug: string;
+  shard: string | null;
+}
+
+/** An empty database is fenced in the statement that finds it empty: a sign-up that wakes up late can't fill it then. */
+async function settleSignUp(ambient: Ambient, db: Database, tenant: HalfDone): Promise<void> {
+  const d1 = tenantDatabase(ambient.env, tenant.shard!);
+  await bringUp(d1, TENANT_MIGRATIONS);
+  const fence = 'UPDATE tenant_state SET epoch = epoch + 1 WHERE NOT EXISTS (SELECT 1 FROM users)';
+  const fenced = await d1.prepare(fence).run();
+  if (fenced.meta.changes > 0) await freeDatabase(ambient, db, tenant);
+  else await activateTenant(ambient, tenant.id);
+}
+
+async function freeDatabase(ambient: Ambient, db: Database, tenant: HalfDone): Promise<void> {
   const at = toIso(ambient.now);
+  const still_provisioning = and(eq(tenants.id, tenant.id), eq(tenants.status, 'provisioning'));
   await commitDirectory(db, [
-    db.orm.delete(tenants).where(and(eq(tenants.id, tenant.id), eq(tenants.status, 'provisioning'))),
+    mustChange(db.orm.delete(tenants).where(still_provisioning), new RaceLost()),
     db.orm
       .update(shards)
       .set({ state: 'free', tenant_id: null, claimed_at: null, updated_at: at })
       .where(eq(shards.tenant_id, tenant.id)),
     platformEvent(db, ambient, tenant.id, 'tenant.freed', 'delete', { slug: [tenant.slug, null] }),
-  ]);
+  ]).catch(error => {
+    // the sign-up came to its end after all: the database is in use
+    if (!(error instanceof RaceLost)) throw error;
+  });
   forgetTenants();
 }
 
+/** Follows the statement that it tells of, and is written only when that changed something. */
 function platformEvent(
   db: Database,
   ambient: Ambient,
@@ -111,6 +136,7 @@ function platformEvent(
 ) {
   return db.orm.run(sql`
     INSERT INTO platform_events (tenant_id, type, action, actor, changes, ip_address, request_id, created_at)
-    VALUES (${tenant_id}, ${type}, ${action}, 'platform', ${JSON.stringify(changes)}, ${ambient.ip},
-      ${ambient.request_id}, ${ambient.now})`);
+    SELECT ${tenant_id}, ${type}, ${action}, 'platform', ${JSON.stringify(changes)}, ${ambient.ip},
+      ${ambient.request_id}, ${ambient.now}
+    WHERE changes() > 0`);
 }

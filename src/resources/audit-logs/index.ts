@@ -42,7 +42,7 @@ export const audit_list = list({
   },
   sort: ['seq'],
   default_sort: '-seq',
-  tie: events.seq,
+  ties: [events.seq],
   counter: 'events',
   fields: Object.keys(AuditLog.shape),
   omit: ['data'],

@@ -1,4 +1,4 @@
-import { eq, sql } from 'drizzle-orm';
+import { and, eq, sql } from 'drizzle-orm';
 import type { z } from 'zod';
 import { checkPassword, hashPassword } from '../../auth/passwords.ts';
 import {
@@ -27,11 +27,24 @@ export async function signIn(ctx: Context, body: z.output<typeof Credentials>): 
   if (!user || !check.ok || !user.is_active) throw unauthorized(WRONG);
   const password_hash = check.outdated ? await hashPassword(body.password, cost) : user.password_hash;
   const session = await openSession(ctx, user, ctx.newId());
-  await commit(
-    actingAs(ctx, user),
-    [updateRow(ctx, users, user, { last_login_at: toIso(ctx.now), password_hash }), session.write],
-    { type: 'user.logged_in', action: 'login', entity_id: user.id, data: { user_id: user.id, email: user.email } },
-  );
+  // when somebody last signed in is no change of theirs: sign-ins side by side don't race, only with what they rest on
+  const signed_in = ctx.db.orm
+    .update(users)
+    .set({ last_login_at: toIso(ctx.now), password_hash })
+    .where(
+      and(
+        eq(users.id, user.id),
+        eq(users.password_hash, user.password_hash),
+        eq(users.role, user.role),
+        users.is_active,
+      ),
+    );
+  await commit(actingAs(ctx, user), [mustChange(signed_in, new RaceLost()), session.write], {
+    type: 'user.logged_in',
+    action: 'login',
+    entity_id: user.id,
+    data: { user_id: user.id, email: user.email },
+  });
   return session.answer;
 }
 

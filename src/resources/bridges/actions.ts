@@ -5,6 +5,7 @@ import type { Context } from '../../context.ts';
 import { commit, mustChange, updateRow } from '../../db/commit.ts';
 import { read } from '../../db/session.ts';
 import { invalidField, notFound, unauthorized } from '../../errors.ts';
+import { diffChanges } from '../../events/event.ts';
 import { toIso } from '../../lib/time.ts';
 import type { EnrolAnswer, EnrolRequest } from '../../protocol/messages.ts';
 import { bridges, one_time_tokens, type BridgeRow } from './table.ts';
@@ -74,7 +75,7 @@ export async function enrolBridge(ctx: Context, body: EnrolRequest): Promise<Enr
       type: 'bridge.enrolled',
       action: 'update',
       entity_id: bridge.id,
-      changes: { version: [bridge.version, body.version] },
+      changes: diffChanges(bridge, enrolled, { secrets: ['signing_secret', 'public_key'] }),
     },
   );
   return { bridge_id: bridge.id, name: bridge.name, tenant_id: ctx.tenant.id, signing_secret };

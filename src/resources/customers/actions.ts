@@ -10,6 +10,7 @@ import { invalidField } from '../../errors.ts';
 import { joinSearchText, toE164 } from '../../lib/text.ts';
 import { localDate, toIso } from '../../lib/time.ts';
 import { setDesired } from '../../provisioning/set-desired.ts';
+import { logFailure } from '../../log.ts';
 import { routers } from '../routers/table.ts';
 import { service_plans } from '../service-plans/table.ts';
 import { selectSettings } from '../settings/index.ts';
@@ -132,10 +133,11 @@ export async function updateCustomer(ctx: Context, id: string, sent: Sent): Prom
     patch = { ...rules.changePlan(customer, line.plan, moves), ...patch };
   }
   const recorded = moves ? [recordPlanChange(ctx, customer, { service_plan_id: moves.id })] : [];
+  const inserts = recorded.map(change => ctx.db.orm.insert(customer_plan_changes).values(change));
   return changeLine(ctx, line, patch, 'updated', {
     plan: moves ?? line.plan,
     password_changed: sent.pppoe_password !== undefined,
-    writes: recorded.map(change => ctx.db.orm.insert(customer_plan_changes).values(change)),
+    writes: moves ? [forgetWaitingPlanChange(ctx, id), ...inserts] : [],
   });
 }
 
@@ -162,6 +164,7 @@ async function changeLine(
     plan: change.plan ?? line.plan,
     settings,
     rows,
+    stays_suspended: customer.status === 'suspended' && (patch.status ?? 'suspended') === 'suspended',
     password_changed: change.password_changed,
   });
   const event = customerChanged(customer, patch, happened, { routers: desired.routers, data: change.data });
@@ -291,17 +294,17 @@ export async function applyDuePlanChanges(ctx: Context): Promise<void> {
       )
       .limit(100),
   ]);
-  for (const change of due) {
-    const { line, plan } = await readLineAndPlan(ctx, change.customer_id, change.to_plan_id);
-    const done = ctx.db.orm
-      .update(customer_plan_changes)
-      .set({ applied_at: toIso(ctx.now) })
-      .where(eq(customer_plan_changes.id, change.id));
-    const patch = rules.changePlan(line.customer, line.plan, plan!);
-    await changeLine(ctx, line, patch, 'plan_changed', {
-      plan: plan!,
-      writes: [done],
-      data: { effective_date: change.effective_date },
-    });
-  }
+  for (const change of due)
+    await applyPlanChange(ctx, change).catch(error => logFailure({ job: 'plan-changes', change: change.id }, error));
+}
+
+async function applyPlanChange(ctx: Context, change: PlanChangeRow): Promise<void> {
+  const { line, plan } = await readLineAndPlan(ctx, change.customer_id, change.to_plan_id);
+  const done = ctx.db.orm
+    .update(customer_plan_changes)
+    .set({ applied_at: toIso(ctx.now) })
+    .where(eq(customer_plan_changes.id, change.id));
+  const patch = rules.changePlan(line.customer, line.plan, plan!);
+  const data = { effective_date: change.effective_date };
+  await changeLine(ctx, line, patch, 'plan_changed', { plan: plan!, writes: [done], data });
 }

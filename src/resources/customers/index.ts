@@ -1,13 +1,21 @@
+import { eq, type SQL } from 'drizzle-orm';
+import type { SQLiteTable } from 'drizzle-orm/sqlite-core';
 import { z } from 'zod';
+import type { Permission } from '../../auth/permissions.ts';
+import { events } from '../../events/event.ts';
 import { endpoint } from '../../http/endpoint.ts';
 import { Id } from '../../http/fields.ts';
 import { Deleted } from '../../http/crud.ts';
+import type { List } from '../../http/list.ts';
 import type { Resource } from '../../http/resource.ts';
 import { AuditLog, audit_list } from '../audit-logs/index.ts';
+import { Payment, payment_list, payments } from '../payments/index.ts';
 import { CustomerProvisioning, getProvisioning, syncProvisioning } from '../provisioning/index.ts';
+import { Ticket, ticket_list, tickets } from '../tickets/index.ts';
+import { DailyUsage, usage_daily, usage_list } from '../usage/index.ts';
 import * as actions from './actions.ts';
 import { getPhoto, MOST_PHOTO_BYTES, PhotoForm, PhotoKind, storePhotos } from './photos.ts';
-import { customer_list, getCustomer, readHistory, readStats } from './queries.ts';
+import { customer_list, getCustomer, ofCustomer, readStats } from './queries.ts';
 import {
   Customer,
   CustomerInput,
@@ -30,6 +38,25 @@ const statusEndpoint = (verb: string, summary: string, run: typeof actions.activ
     returns: { one: Customer },
     errors: ['INVALID_TRANSITION', 'CONFLICT', 'DUPLICATE_ENTRY'],
     run: async (ctx, { params, body }) => toCustomer(await run(ctx, params.id, body)),
+  });
+
+interface SubList {
+  needs: Permission;
+  item: z.ZodObject;
+  list: List<SQLiteTable>;
+  /** Which of the list's rows are the customer's. */
+  of: (customer_id: string) => SQL;
+}
+
+/** `GET /:id/payments` and its like: a list narrowed to one customer, who must be there. */
+const listEndpoint = (name: string, summary: string, { needs, item, list, of }: SubList) =>
+  endpoint({
+    id: `customers.${name}`,
+    summary,
+    needs,
+    query: list.query,
+    returns: { list: item },
+    run: (ctx, { params, query }) => list.readPage(ctx, query, ofCustomer(ctx, params.id, of(params.id))),
   });
 
 export const customersResource: Resource = {
@@ -120,13 +147,29 @@ export const customersResource: Resource = {
       errors: ['CONFLICT'],
       run: async (ctx, { params, body }) => toCustomer(await actions.holdCustomer(ctx, params.id, body)),
     }),
-    'GET /:id/audit-logs': endpoint({
-      id: 'customers.auditLogs',
-      summary: 'What happened to a customer, newest first',
+    'GET /:id/audit-logs': listEndpoint('auditLogs', 'What happened to a customer, newest first', {
       needs: 'audit:read',
-      query: audit_list.query,
-      returns: { list: AuditLog },
-      run: (ctx, { params, query }) => readHistory(ctx, query, params.id),
+      item: AuditLog,
+      list: audit_list,
+      of: id => eq(events.customer_id, id),
+    }),
+    'GET /:id/payments': listEndpoint('payments', 'A customer’s dues, open and settled', {
+      needs: 'payments:read',
+      item: Payment,
+      list: payment_list,
+      of: id => eq(payments.customer_id, id),
+    }),
+    'GET /:id/tickets': listEndpoint('tickets', 'A customer’s tickets', {
+      needs: 'tickets:read',
+      item: Ticket,
+      list: ticket_list,
+      of: id => eq(tickets.customer_id, id),
+    }),
+    'GET /:id/usage': listEndpoint('usage', 'What a customer’s line did, day by day', {
+      needs: 'monitoring:read',
+      item: DailyUsage,
+      list: usage_list,
+      of: id => eq(usage_daily.customer_id, id),
     }),
     'GET /:id/provisioning': endpoint({
       id: 'customers.provisioning',

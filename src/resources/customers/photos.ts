@@ -39,8 +39,14 @@ export async function storePhotos(ctx: Context, id: string, form: z.output<typeo
   const customer = await getCustomer(ctx, id);
   const given = PhotoKind.options.flatMap(kind => (form[kind] ? [{ kind, file: form[kind] }] : []));
   if (given.length === 0) throw invalidField('photo', 'is required (or house_photo)');
+  // all are looked at before one is stored: a refusal leaves nothing behind
+  const pictures = await Promise.all(given.map(({ kind, file }) => readPicture(kind, file)));
   const patch: Partial<CustomerRow> = {};
-  for (const { kind, file } of given) patch[COLUMN[kind]] = await storePhoto(ctx, customer, kind, file);
+  for (const { kind, bytes, type } of pictures) {
+    const key = `tenants/${ctx.tenant.id}/customers/${customer.id}/${kind}-${ctx.newId()}`;
+    await ctx.env.FILES.put(key, bytes, { httpMetadata: { contentType: type } });
+    patch[COLUMN[kind]] = key;
+  }
   const [[changed]] = (await commit(ctx, [updateRow(ctx, customers, customer, patch)], {
     type: 'customer.photo_stored',
     action: 'update',
@@ -53,14 +59,12 @@ export async function storePhotos(ctx: Context, id: string, form: z.output<typeo
   return changed;
 }
 
-async function storePhoto(ctx: Context, customer: CustomerRow, kind: PhotoKind, file: File): Promise<string> {
+async function readPicture(kind: PhotoKind, file: File) {
   if (file.size > MOST_PHOTO_BYTES) throw new AppError('PAYLOAD_TOO_LARGE');
   const bytes = new Uint8Array(await file.arrayBuffer());
   const type = SIGNATURES.find(signature => signature.matches(bytes))?.type;
   if (!type) throw invalidField(kind, 'is not a JPEG, PNG or WebP picture');
-  const key = `tenants/${ctx.tenant.id}/customers/${customer.id}/${kind}-${ctx.newId()}`;
-  await ctx.env.FILES.put(key, bytes, { httpMetadata: { contentType: type } });
-  return key;
+  return { kind, bytes, type };
 }
 
 export async function getPhoto(ctx: Context, id: string, kind: PhotoKind): Promise<Response> {

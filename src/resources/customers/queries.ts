@@ -3,16 +3,14 @@ import { z } from 'zod';
 import type { Context } from '../../context.ts';
 import { read } from '../../db/session.ts';
 import { notFound } from '../../errors.ts';
-import { events } from '../../events/event.ts';
-import { exactly, during, list, within, type Within } from '../../http/list.ts';
-import { Id } from '../../http/fields.ts';
+import { exactly, during, list, within, type Search, type Within } from '../../http/list.ts';
+import { Id, queryInt } from '../../http/fields.ts';
 import { fold } from '../../lib/text.ts';
 import { localDate, startOfDate, startOfMonth } from '../../lib/time.ts';
 import { selectCustomerRows } from '../../provisioning/apply.ts';
 import type { ProvisioningRow } from '../provisioning/table.ts';
 import { service_plans, type PlanRow } from '../service-plans/table.ts';
 import { selectSettings, type SettingsRow } from '../settings/index.ts';
-import { audit_list } from '../audit-logs/index.ts';
 import { Customer, CustomerStatus, type CustomerStats } from './schema.ts';
 import { BILLING_TYPES, CONNECTION_TYPES, customers, CUSTOMER_STATUSES, type CustomerRow } from './table.ts';
 
@@ -22,14 +20,15 @@ const present = isNull(customers.deleted_at);
  * Rows whose folded name, code, phone, e-mail, PPPoE name or address holds the folded term. The trigram index knows
  * terms of three characters and more; shorter ones are looked for in every row.
  */
-function searchCustomers(term: string): SQL {
+function searchCustomers(term: string): Search {
   const folded = fold(term);
-  if ([...folded].length < 3) return sql`instr(${customers.search_text}, ${folded}) > 0`;
+  if ([...folded].length < 3) return { where: sql`instr(${customers.search_text}, ${folded}) > 0` };
   const phrase = `"${folded.replaceAll('"', '""')}"`;
-  return sql`customers.rowid IN (SELECT rowid FROM customers_search WHERE customers_search MATCH ${phrase})`;
+  return {
+    index: sql`customers_search`,
+    where: sql`customers_search MATCH ${phrase} AND customers.rowid = customers_search.rowid`,
+  };
 }
-
-const number = z.coerce.number().int();
 
 export const customer_list = list({
   table: customers,
@@ -42,10 +41,10 @@ export const customer_list = list({
     zone_id: exactly(customers.zone_id, Id),
     connection_type: exactly(customers.connection_type, z.enum(CONNECTION_TYPES)),
     billing_type: exactly(customers.billing_type, z.enum(BILLING_TYPES)),
-    due_day: within(customers.due_day, number),
+    due_day: within(customers.due_day, queryInt()),
     installation_date: within(customers.installation_date, z.iso.date()),
     last_payment_date: within(customers.last_payment_date, z.iso.date()),
-    outstanding_balance: within(customers.outstanding_balance, number),
+    outstanding_balance: within(customers.outstanding_balance, queryInt()),
     created_at: during(customers.created_at),
   },
   dynamic: {
@@ -64,6 +63,7 @@ export const customer_list = list({
     'last_payment_date',
   ],
   default_sort: '-created_at',
+  ties: [customers.created_at, customers.id],
   search: searchCustomers,
   fields: Object.keys(Customer.shape),
   omit: ['search_text'],
@@ -116,9 +116,6 @@ export const ofCustomer = (ctx: Context, id: string, where: SQL): Within => ({
     .where(and(eq(customers.id, id), present)),
   what: 'customer',
 });
-
-export const readHistory = (ctx: Context, query: unknown, id: string) =>
-  audit_list.readPage(ctx, query, ofCustomer(ctx, id, eq(events.customer_id, id)));
 
 /** From the kept counters: no customer is counted. */
 export async function readStats(ctx: Context): Promise<z.input<typeof CustomerStats>> {

@@ -11,7 +11,13 @@ import { parseExport, type ExportFile } from '../../lib/routeros/export-file.ts'
 import { toIso } from '../../lib/time.ts';
 import { jobs, toJob, type JobRow } from '../jobs/index.ts';
 import { routers } from '../routers/table.ts';
-import { service_plan_settings, service_plans, type PlanRow, type PlanSettingsRow } from '../service-plans/table.ts';
+import {
+  service_plan_settings,
+  service_plans,
+  UNSET_PLAN_SETTINGS,
+  type PlanRow,
+  type PlanSettingsRow,
+} from '../service-plans/table.ts';
 import { selectSettings } from '../settings/index.ts';
 import { planImport, type ImportPlan, type KnownState, type PlanDraft, type SecretDraft } from './rules.ts';
 import type { FileImportQuery, ImportJob } from './schema.ts';
@@ -23,7 +29,7 @@ type Options = z.output<typeof FileImportQuery>;
 export async function importFile(ctx: Context, options: Options, text: string): Promise<z.input<typeof ImportJob>> {
   const file = parseExport(text);
   const { known, plan_ids } = await readKnownState(ctx, options, file);
-  const plan = planImport(file, known, options);
+  const plan = planImport(file, known, { ...options, adopts: options.router_id !== undefined });
   const at = toIso(ctx.now);
   const import_id = ctx.newId();
   const done = options.dry_run || plan.creates.length === 0;
@@ -141,7 +147,7 @@ function makePlans(ctx: Context, drafts: readonly PlanDraft[], plan_ids: Map<str
       created_at: at,
       updated_at: at,
     });
-    settings.push({ ...UNSET, ...draft.settings, plan_id: id, created_at: at, updated_at: at });
+    settings.push({ ...UNSET_PLAN_SETTINGS, ...draft.settings, plan_id: id, created_at: at, updated_at: at });
   }
   const events = plans.map((plan): NewEvent => ({
     type: 'plan.created',
@@ -152,24 +158,6 @@ function makePlans(ctx: Context, drafts: readonly PlanDraft[], plan_ids: Map<str
   const writes = [...insertMany(ctx.db, service_plans, plans), ...insertMany(ctx.db, service_plan_settings, settings)];
   return { writes, events };
 }
-
-/** What a profile doesn't speak of. */
-const UNSET = {
-  connection_mode: 'pppoe' as const,
-  vlan_id: null,
-  max_connections: null,
-  monthly_quota_gb: null,
-  fup_threshold_gb: null,
-  fup_download_kbps: null,
-  fup_upload_kbps: null,
-  grace_period_days: null,
-  duration_days: null,
-  area_coverage: [],
-  time_restrictions: {},
-  addons: [],
-  queue_name_template: '{customer_code}',
-  auto_apply_to_router: true,
-};
 
 /** A row for each secret of the file. Without `plan_ids` it is a dry run, and nothing is kept to create from. */
 async function describeItems(ctx: Context, import_id: string, plan: ImportPlan, plan_ids: Map<string, string> | null) {

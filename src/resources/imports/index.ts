@@ -24,7 +24,7 @@ const item_list = list({
   filters: { outcome: exactly(import_items.outcome, z.enum(ITEM_OUTCOMES)) },
   sort: ['line'],
   default_sort: 'line',
-  tie: import_items.line,
+  ties: [import_items.line],
   fields: Object.keys(ImportItem.shape),
   omit: ['data'],
 });

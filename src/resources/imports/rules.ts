@@ -11,11 +11,16 @@ import { readMarker } from '../../provisioning/diff.ts';
 
 /** From a RouterOS export to customers and plans, and a reason for whatever doesn't become one. Pure. */
 
+interface Known {
+  plan: PlanLine & { name: string };
+  settings: PlanSettingsLine | null;
+}
+
 export interface KnownState {
   /** PPPoE name → customer code, of customers who aren't terminated. */
   taken_names: ReadonlyMap<string, string>;
   /** By profile name. */
-  plans: ReadonlyMap<string, { plan: PlanLine & { name: string }; settings: PlanSettingsLine | null }>;
+  plans: ReadonlyMap<string, Known>;
   plan_names: ReadonlySet<string>;
   isolir_profile: string;
 }
@@ -64,12 +69,19 @@ const BUILT_IN = ['default', 'default-encryption'];
 const MOST_NAME_CHARACTERS = 200;
 const IS_ADDRESS = /^(\d{1,3}(\.\d{1,3}){3}|[0-9a-f:]+:[0-9a-f:]*)$/i;
 
-export function planImport(file: ExportFile, known: KnownState, options: { filter_disabled: boolean }): ImportPlan {
+export interface ImportOptions {
+  filter_disabled: boolean;
+  /** The secrets, and the profiles that they are on, become ours on their router. */
+  adopts: boolean;
+}
+
+export function planImport(file: ExportFile, known: KnownState, options: ImportOptions): ImportPlan {
   const profiles = collectProfiles(file);
-  const plan: ImportPlan = { creates: [], skips: [], conflicts: [], plans: [], ignored: listIgnored(file) };
+  const plan: ImportPlan = { creates: [], skips: [], conflicts: [], plans: [], ignored: [] };
   const judged = new Map<string, { problem: string | null; draft: PlanDraft | null }>();
   const lines_of = new Map<string, number>();
-  for (const item of file.items.filter(isSecret)) {
+  const { secrets, crowded } = splitByLine(file.items.filter(isSecret));
+  for (const item of secrets) {
     const name = item.props.get('name') ?? '';
     const profile = item.props.get('profile') ?? 'default';
     const refused = refuseSecret(item, name, lines_of, known, options);
@@ -78,7 +90,7 @@ export function planImport(file: ExportFile, known: KnownState, options: { filte
       plan[refused.kind].push({ line: item.line, name, reason: refused.reason });
       continue;
     }
-    if (!judged.has(profile)) judged.set(profile, judgeProfile(profile, profiles.get(profile), known));
+    if (!judged.has(profile)) judged.set(profile, judgeProfile(profile, profiles.get(profile), known, options));
     const { problem, draft } = judged.get(profile)!;
     if (problem) {
       plan.conflicts.push({ line: item.line, name, reason: problem });
@@ -87,19 +99,53 @@ export function planImport(file: ExportFile, known: KnownState, options: { filte
     if (draft && !plan.plans.includes(draft)) plan.plans.push(draft);
     plan.creates.push(draftSecret(item, name, profile));
   }
+  plan.ignored = listIgnored(file, crowded, item => tellProfile(item, profiles, plan.plans, known));
   return plan;
 }
 
 const isSecret = (item: ExportItem) => item.menu === '/ppp/secret' && item.verb === 'add';
 
+/** What becomes of a secret is told by its line: of several on one line (`add …; add …`) only the first is taken. */
+function splitByLine(items: readonly ExportItem[]) {
+  const lines = new Set<number>();
+  const crowded = new Set<ExportItem>();
+  for (const item of items) {
+    if (lines.has(item.line)) crowded.add(item);
+    lines.add(item.line);
+  }
+  return { secrets: items.filter(item => !crowded.has(item)), crowded };
+}
+
+/** Why a profile makes no plan; null where it does. */
+function tellProfile(
+  item: ExportItem,
+  profiles: ReadonlyMap<string, ExportItem>,
+  plans: readonly PlanDraft[],
+  known: KnownState,
+): string | null {
+  const name = nameOfProfile(item);
+  if (!name) return 'has no name';
+  if (profiles.get(name) !== item) return `says what line ${profiles.get(name)!.line} says otherwise`;
+  if (plans.some(draft => draft.profile_name === name)) return null;
+  const existing = known.plans.get(name);
+  if (existing) return `plan "${existing.plan.name}" has this profile already`;
+  if (name === known.isolir_profile) return 'is the profile of the suspended';
+  return 'no secret that is imported is on it';
+}
+
 /** Profiles by name; the built-in ones are `set`, by id, by name or by a query. */
 function collectProfiles(file: ExportFile): Map<string, ExportItem> {
   const profiles = new Map<string, ExportItem>();
   for (const item of file.items.filter(found => found.menu === '/ppp/profile')) {
-    const name = item.verb === 'set' ? builtInName(item.target) : item.props.get('name');
+    const name = nameOfProfile(item);
     if (name) profiles.set(name, item);
   }
   return profiles;
+}
+
+function nameOfProfile(item: ExportItem): string | null {
+  if (item.verb === 'add') return item.props.get('name') ?? null;
+  return item.verb === 'set' ? builtInName(item.target) : null;
 }
 
 function builtInName(target: string | null): string | null {
@@ -109,7 +155,11 @@ function builtInName(target: string | null): string | null {
   return BUILT_IN.find(name => target === name || new RegExp(`\\bname="?${name}"?\\s*\\]$`).test(target)) ?? null;
 }
 
-function listIgnored(file: ExportFile): ImportPlan['ignored'] {
+function listIgnored(
+  file: ExportFile,
+  crowded: ReadonlySet<ExportItem>,
+  tellProfile: (item: ExportItem) => string | null,
+): ImportPlan['ignored'] {
   const groups = new Map<string, ImportPlan['ignored'][number]>();
   const ignore = (line: number, menu: string, reason: string) => {
     const key = `${menu}\n${reason}`;
@@ -118,16 +168,24 @@ function listIgnored(file: ExportFile): ImportPlan['ignored'] {
     groups.set(key, group);
   };
   for (const item of file.items) {
-    if (isSecret(item) || (item.menu === '/ppp/profile' && (item.verb === 'add' || builtInName(item.target)))) continue;
-    ignore(
-      item.line,
-      item.menu,
-      item.menu.startsWith('/ppp/') ? `\`${item.verb}\` makes no entry` : 'is not about PPPoE',
-    );
+    const reason = tellIgnored(item, crowded, tellProfile);
+    if (reason !== null) ignore(item.line, item.menu, reason);
   }
   // what an unread line says may hold a secret: only where it is and why it wasn't read
   for (const unread of file.unread) ignore(unread.line, '', unread.reason);
   return [...groups.values()];
+}
+
+function tellIgnored(
+  item: ExportItem,
+  crowded: ReadonlySet<ExportItem>,
+  tellProfile: (item: ExportItem) => string | null,
+): string | null {
+  if (crowded.has(item)) return 'a second secret on one line: give it a line of its own';
+  if (isSecret(item)) return null;
+  const is_profile = item.menu === '/ppp/profile' && (item.verb === 'add' || nameOfProfile(item) !== null);
+  if (is_profile) return tellProfile(item);
+  return item.menu.startsWith('/ppp/') ? `\`${item.verb}\` makes no entry` : 'is not about PPPoE';
 }
 
 function refuseSecret(
@@ -135,7 +193,7 @@ function refuseSecret(
   name: string,
   lines_of: ReadonlyMap<string, number>,
   known: KnownState,
-  options: { filter_disabled: boolean },
+  options: ImportOptions,
 ): { kind: 'skips' | 'conflicts'; reason: string } | null {
   const skip = (reason: string) => ({ kind: 'skips' as const, reason });
   const conflict = (reason: string) => ({ kind: 'conflicts' as const, reason });
@@ -158,22 +216,25 @@ function refuseSecret(
 const isDisabled = (item: ExportItem) => parseBoolean(item.props.get('disabled') ?? 'no') === true;
 
 /** A plan that is there must say what the profile says; else adopting would change subscribers' speeds. */
-function judgeProfile(name: string, profile: ExportItem | undefined, known: KnownState) {
+function judgeProfile(name: string, profile: ExportItem | undefined, known: KnownState, { adopts }: ImportOptions) {
   const existing = known.plans.get(name);
+  // an export leaves out what is as it was built in
+  const is_in_file = profile !== undefined || BUILT_IN.includes(name);
   if (existing) {
-    if (!profile) return { problem: null, draft: null };
-    const { fields } = planProfile(existing.plan, existing.settings, false);
-    const differs = Object.entries(fields).find(
-      ([key, value]) => !equalValues('/ppp/profile', key, profile.props.get(key) ?? '', value),
-    );
-    const problem = differs
-      ? `plan "${existing.plan.name}" says ${differs[0]}=${differs[1] || 'none'}, its profile on line ${profile.line} ` +
-        `says ${profile.props.get(differs[0]) ?? 'none'}`
-      : null;
-    return { problem, draft: null };
+    if (!is_in_file && adopts) return { problem: `its profile "${name}" is not in the file`, draft: null };
+    return { problem: is_in_file ? comparePlan(existing, profile) : null, draft: null };
   }
-  if (!profile && !BUILT_IN.includes(name)) return { problem: `its profile "${name}" is not in the file`, draft: null };
+  if (!is_in_file) return { problem: `its profile "${name}" is not in the file`, draft: null };
   return { problem: null, draft: draftPlan(name, profile, known.plan_names) };
+}
+
+function comparePlan({ plan, settings }: Known, profile: ExportItem | undefined): string | null {
+  const { fields } = planProfile(plan, settings, false);
+  const says = (property: string) => profile?.props.get(property) ?? '';
+  const differs = Object.keys(fields).find(key => !equalValues('/ppp/profile', key, says(key), fields[key]));
+  if (!differs) return null;
+  const place = profile ? `its profile on line ${profile.line}` : 'its profile, which the file leaves as built in,';
+  return `plan "${plan.name}" says ${differs}=${fields[differs] || 'none'}, ${place} says ${says(differs) || 'none'}`;
 }
 
 const HELD = new Set(
@@ -185,7 +246,8 @@ const HELD = new Set(
 function draftPlan(profile_name: string, profile: ExportItem | undefined, plan_names: ReadonlySet<string>): PlanDraft {
   const get = (property: string) => profile?.props.get(property) || null;
   const rate_limit = get('rate-limit');
-  const session_timeout = parseDuration(get('session-timeout') ?? '0s');
+  const timeout_s = parseDuration(get('session-timeout') ?? '0s');
+  const session_timeout = timeout_s !== null && Number.isInteger(timeout_s) && timeout_s > 0 ? timeout_s : null;
   const only_one = get('only-one') === 'yes';
   const unmanaged = [...(profile?.props.keys() ?? [])].filter(property => !HELD.has(property));
   const speeds = speedsOf(rate_limit);
@@ -201,7 +263,7 @@ function draftPlan(profile_name: string, profile: ExportItem | undefined, plan_n
       address_pool: get('remote-address'),
       local_address: get('local-address'),
       dns_servers: get('dns-server')?.split(',').filter(Boolean) ?? [],
-      session_timeout: session_timeout ? session_timeout : null,
+      session_timeout,
       max_devices: only_one ? 1 : null,
       is_unlimited: rate_limit === null,
     },
@@ -224,7 +286,8 @@ function speedsOf(text: string | null) {
   };
   const [upload_kbps, download_kbps] = limit ? [toKbps(limit.rx_bps), toKbps(limit.tx_bps)] : [null, null];
   const bare = { upload_kbps, download_kbps, rate_limit: text };
-  if (!limit || upload_kbps === null || download_kbps === null) return { plan: bare, settings: none };
+  const is_whole = limit !== null && Number.isInteger(limit.burst_time_rx_s);
+  if (!is_whole || upload_kbps === null || download_kbps === null) return { plan: bare, settings: none };
   const burst = limit.burst_rx_bps > 0 || limit.burst_tx_bps > 0;
   const settings = burst
     ? {

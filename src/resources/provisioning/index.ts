@@ -1,4 +1,4 @@
-import { asc, eq } from 'drizzle-orm';
+import { and, asc, eq, isNull } from 'drizzle-orm';
 import { z } from 'zod';
 import type { Context } from '../../context.ts';
 import { read } from '../../db/session.ts';
@@ -52,7 +52,10 @@ export async function getProvisioning(
   const { orm } = ctx.db;
   const [[customer], items] = await read(
     ctx,
-    orm.select({ id: customers.id }).from(customers).where(eq(customers.id, customer_id)),
+    orm
+      .select({ id: customers.id })
+      .from(customers)
+      .where(and(eq(customers.id, customer_id), isNull(customers.deleted_at))),
     orm
       .select({
         id: provisioning.id,
@@ -84,7 +87,9 @@ export async function syncProvisioning(
 ): Promise<z.input<typeof CustomerProvisioning>> {
   const before = await getProvisioning(ctx, customer_id);
   let failure: AppError | null = null;
-  for (const router_id of new Set(before.items.map(item => item.router_id))) {
+  // a router that confirmed that it holds nothing of the customer any more isn't asked again
+  const open = before.items.filter(item => item.desired !== null || item.status !== 'in_sync');
+  for (const router_id of new Set(open.map(item => item.router_id))) {
     const result = await applyDesired(ctx, router_id, customer_id);
     failure ??= result.failure;
   }

@@ -2,7 +2,7 @@ import { and, eq, isNull, ne, sql } from 'drizzle-orm';
 import { z } from 'zod';
 import { seal } from '../../auth/sealing.ts';
 import type { Context } from '../../context.ts';
-import { commit } from '../../db/commit.ts';
+import { commit, updateRow } from '../../db/commit.ts';
 import { read } from '../../db/session.ts';
 import { AppError, invalidField, notFound } from '../../errors.ts';
 import { crud, type Prepared, type Target } from '../../http/crud.ts';
@@ -13,6 +13,7 @@ import type { Resource } from '../../http/resource.ts';
 import { toIso } from '../../lib/time.ts';
 import { toAppError } from '../../provisioning/apply.ts';
 import { BridgeCallFailed, probeRouter } from '../../provisioning/bridge-client.ts';
+import { raiseRouter } from '../../provisioning/set-desired.ts';
 import { ProbeAnswer } from '../../protocol/messages.ts';
 import { bridges, CONNECTION_STATES } from '../bridges/index.ts';
 import { provisioning } from '../provisioning/table.ts';
@@ -94,7 +95,7 @@ async function prepareRouter(
   { id, before }: Target<typeof routers>,
 ): Promise<Prepared<typeof routers>> {
   const { orm } = ctx.db;
-  const [its_bridge, all_bridges, [others]] = await read(
+  const [its_bridge, all_bridges, [others], [former]] = await read(
     ctx,
     orm
       .select({ id: bridges.id })
@@ -102,18 +103,21 @@ async function prepareRouter(
       .where(eq(bridges.id, sent.bridge_id ?? '')),
     orm.select({ id: bridges.id }).from(bridges).limit(2),
     orm.all<{ count: number }>(sql`SELECT count(*) AS count FROM ${routers}`),
+    orm
+      .select()
+      .from(routers)
+      .where(and(eq(routers.is_default, true), ne(routers.id, id))),
   );
   if (sent.bridge_id && its_bridge.length === 0) throw invalidField('bridge_id', 'names no bridge');
   const columns: Prepared<typeof routers>['columns'] = { ...sent };
   if (sent.password !== undefined)
     columns.password = await seal(ctx.env, { row_id: id, column: 'password' }, sent.password);
-  // one router is the default: making it this one takes it from the other, in the same batch and before this row's write
-  const writes = sent.is_default ? [orm.update(routers).set({ is_default: false }).where(ne(routers.id, id))] : [];
-  if (before) return { columns, writes_before: writes };
+  const taken = sent.is_default && former ? takeDefault(ctx, former) : {};
+  if (before) return { ...taken, columns, ...recheck(ctx, before, columns) };
   const use_tls = sent.use_tls ?? false;
   const only_bridge = all_bridges.length === 1 ? all_bridges[0]!.id : null;
   return {
-    writes_before: writes,
+    ...taken,
     columns: {
       is_active: true,
       is_default: others!.count === 0,
@@ -122,6 +126,28 @@ async function prepareRouter(
       use_tls,
       bridge_id: sent.bridge_id === undefined ? only_bridge : sent.bridge_id,
     },
+  };
+}
+
+/** Columns that say where a router is and how to get in. */
+const ACCESS = ['host', 'port', 'use_tls', 'username', 'password', 'bridge_id', 'is_active'] as const;
+
+function recheck(
+  ctx: Context,
+  before: RouterRow,
+  columns: Partial<RouterRow>,
+): Pick<Prepared<typeof routers>, 'writes' | 'routers'> {
+  const differs = ACCESS.some(column => columns[column] !== undefined && columns[column] !== before[column]);
+  return differs ? { writes: raiseRouter(ctx, before.id), routers: [before.id] } : {};
+}
+
+/** One router is the default: making another one it takes it from this one, in the same batch and before. */
+function takeDefault(ctx: Context, former: RouterRow): Pick<Prepared<typeof routers>, 'writes_before' | 'events'> {
+  const write = updateRow({ ...ctx, if_match: null }, routers, former, { is_default: false });
+  const changes = { is_default: [true, false] as [boolean, boolean] };
+  return {
+    writes_before: [write],
+    events: [{ type: 'router.updated', action: 'update', entity_id: former.id, changes }],
   };
 }
 

@@ -15,6 +15,7 @@ import {
   service_plan_changes,
   service_plan_settings,
   service_plans,
+  UNSET_PLAN_SETTINGS,
   type PlanRow,
   type PlanSettingsRow,
 } from './table.ts';
@@ -75,41 +76,12 @@ export async function togglePlan(ctx: Context, plan: PlanRow): Promise<PlanRow> 
 }
 
 /** What holds while nobody set anything. */
-function defaultSettings(plan: PlanRow): PlanSettingsRow {
-  return {
-    plan_id: plan.id,
-    burst_download_kbps: null,
-    burst_upload_kbps: null,
-    burst_threshold_download_kbps: null,
-    burst_threshold_upload_kbps: null,
-    burst_time_seconds: null,
-    priority: 8,
-    queue_type: null,
-    parent_queue: null,
-    address_pool: null,
-    local_address: null,
-    dns_servers: [],
-    connection_mode: 'pppoe',
-    vlan_id: null,
-    max_devices: null,
-    max_connections: null,
-    session_timeout: null,
-    is_unlimited: false,
-    monthly_quota_gb: null,
-    fup_threshold_gb: null,
-    fup_download_kbps: null,
-    fup_upload_kbps: null,
-    grace_period_days: null,
-    duration_days: null,
-    area_coverage: [],
-    time_restrictions: {},
-    addons: [],
-    queue_name_template: '{customer_code}',
-    auto_apply_to_router: true,
-    created_at: plan.created_at,
-    updated_at: plan.created_at,
-  };
-}
+const defaultSettings = (plan: PlanRow): PlanSettingsRow => ({
+  ...UNSET_PLAN_SETTINGS,
+  plan_id: plan.id,
+  created_at: plan.created_at,
+  updated_at: plan.created_at,
+});
 
 async function readPlanWithSettings(ctx: Context, plan_id: string) {
   const [[plan], [stored]] = await read(

@@ -2,6 +2,7 @@ import { eq } from 'drizzle-orm';
 import { z } from 'zod';
 import { crud } from '../../http/crud.ts';
 import { endpoint } from '../../http/endpoint.ts';
+import { queryInt } from '../../http/fields.ts';
 import { exactly, list, within } from '../../http/list.ts';
 import type { Resource } from '../../http/resource.ts';
 import { getPlanSettings, preparePlan, togglePlan, updatePlanSettings } from './actions.ts';
@@ -25,11 +26,11 @@ const plans = crud({
         fallback: 'true',
         toValue: text => (text === 'all' ? undefined : text === 'true'),
       },
-      price: within(service_plans.price, z.coerce.number().int()),
+      price: within(service_plans.price, queryInt()),
     },
     sort: ['sort_order', 'name', 'price', 'created_at'],
     default_sort: 'sort_order',
-    tie: service_plans.name,
+    ties: [service_plans.name],
   },
   prepare: preparePlan,
 });

@@ -68,3 +68,35 @@ export const service_plan_changes = sqliteTable('service_plan_changes', {
 
 export type PlanRow = typeof service_plans.$inferSelect;
 export type PlanSettingsRow = typeof service_plan_settings.$inferSelect;
+
+/** Settings of which nothing is set. */
+export const UNSET_PLAN_SETTINGS: Omit<PlanSettingsRow, 'plan_id' | 'created_at' | 'updated_at'> = {
+  burst_download_kbps: null,
+  burst_upload_kbps: null,
+  burst_threshold_download_kbps: null,
+  burst_threshold_upload_kbps: null,
+  burst_time_seconds: null,
+  priority: 8,
+  queue_type: null,
+  parent_queue: null,
+  address_pool: null,
+  local_address: null,
+  dns_servers: [],
+  connection_mode: 'pppoe',
+  vlan_id: null,
+  max_devices: null,
+  max_connections: null,
+  session_timeout: null,
+  is_unlimited: false,
+  monthly_quota_gb: null,
+  fup_threshold_gb: null,
+  fup_download_kbps: null,
+  fup_upload_kbps: null,
+  grace_period_days: null,
+  duration_days: null,
+  area_coverage: [],
+  time_restrictions: {},
+  addons: [],
+  queue_name_template: '{customer_code}',
+  auto_apply_to_router: true,
+};

@@ -1,0 +1,85 @@
+import type { OpenAPIRoute } from 'chanfana';
+import type { Context as HonoContext, MiddlewareHandler } from 'hono';
+import type { z } from 'zod';
+import type { Permission } from '../auth/permissions.ts';
+import type { Ambient, Context } from '../context.ts';
+import type { Env } from '../env.ts';
+import type { ErrorCode } from '../errors.ts';
+
+/** What an endpoint is made of, as types: the call site that resources write, and what the adapter keeps of it. */
+
+export interface AppVariables {
+  ambient: Ambient;
+  /** Set once the tenant and the caller are known. */
+  ctx: Context;
+  /** Looks tenant and caller up anew: for a retry after the tenant's database was switched. */
+  enter: () => Promise<Context>;
+}
+export type App = { Bindings: Env; Variables: AppVariables };
+export type HonoCtx = HonoContext<App>;
+
+/** A page of rows with how many there are in all. */
+export interface Page<T> {
+  rows: T[];
+  total: number;
+}
+
+export type Schema = z.ZodType;
+type Output<S> = S extends Schema ? z.output<S> : undefined;
+
+interface Inputs<P, Q, B> {
+  /** The path's `:id`, unless the endpoint declares other parameters. */
+  params: P extends Schema ? z.output<P> : { id: string };
+  query: Output<Q>;
+  body: Output<B>;
+}
+
+/** What an endpoint gives: one thing, a page of things, or a Response of its own (files). */
+export type Returns = { one: Schema } | { list: Schema } | { file: string[] };
+type ResultOf<R> = R extends { one: infer S extends Schema }
+  ? z.input<S>
+  : R extends { list: infer S extends Schema }
+    ? Page<z.input<S>>
+    : Response;
+
+interface Common<P, Q, B, R> {
+  /** `customers.create`: unique, and the operationId of the document. */
+  id: string;
+  summary: string;
+  description?: string;
+  params?: P;
+  query?: Q;
+  body?: B;
+  /** What the body is. `json` unless told. */
+  accepts?: 'json' | 'text' | 'multipart';
+  most_bytes?: number;
+  returns: R;
+  status?: 200 | 201 | 202;
+  /** Refusals of its own, beyond those that follow from its inputs. */
+  errors?: ErrorCode[];
+}
+
+export interface TenantDefinition<P, Q, B, R> extends Common<P, Q, B, R> {
+  /** A permission, or `signed-in` (any user), or `public` (no token: the tenant comes from header or subdomain). */
+  needs: Permission | 'signed-in' | 'public';
+  /** For public endpoints whose body holds a token that names its tenant: no header is needed then. */
+  tenantOf?: (body: Output<B>) => string | null;
+  run(ctx: Context, input: Inputs<P, Q, B>): Promise<ResultOf<R>>;
+}
+
+export interface PlatformDefinition<P, Q, B, R> extends Common<P, Q, B, R> {
+  run(ctx: Ambient, input: Inputs<P, Q, B>): Promise<ResultOf<R>>;
+}
+
+/** A definition whose types no longer matter: what the machinery works on. */
+export type AnyDefinition = Common<Schema | undefined, Schema | undefined, Schema | undefined, Returns> & {
+  needs: Permission | 'signed-in' | 'public' | 'platform';
+  tenantOf?: (body: never) => string | null;
+  run(ctx: never, input: never): Promise<unknown>;
+};
+
+/** An endpoint ready to be mounted: what is known of it, and the handlers that serve it. */
+export interface Endpoint {
+  definition: AnyDefinition;
+  handlers: (path: string, method: string) => [...MiddlewareHandler<App>[], typeof OpenAPIRoute];
+}

@@ -1,0 +1,48 @@
+import type { OpenAPIRouteSchema } from 'chanfana';
+import { z } from 'zod';
+import { ERRORS, type ErrorCode } from '../errors.ts';
+import type { AnyDefinition, Schema } from './definition.ts';
+import { dataAnswer, ErrorAnswer, listAnswer } from './envelope.ts';
+import { mayBeAbsent } from './request.ts';
+
+const TenantHeader = z.object({
+  'X-Tenant-ID': z.string().optional().describe('Id or slug of the provider, where the host doesn’t name it.'),
+});
+
+const json = (schema: Schema) => ({ 'application/json': { schema } });
+
+/** The endpoint as the OpenAPI document tells of it: every refusal it can give is listed. */
+export function describe(definition: AnyDefinition, params: Schema | null, method: string): OpenAPIRouteSchema {
+  const { returns, status = 200, body, accepts = 'json', needs } = definition;
+  const codes = new Set<ErrorCode>(['VALIDATION_ERROR', 'RATE_LIMIT', 'INTERNAL_ERROR', ...(definition.errors ?? [])]);
+  if (needs !== 'platform') for (const code of ['TENANT_SUSPENDED', 'NOT_FOUND'] as const) codes.add(code);
+  if (needs !== 'platform' && needs !== 'public') codes.add('UNAUTHORIZED').add('FORBIDDEN').add('TENANT_MISMATCH');
+  if (needs !== 'platform' && method !== 'get') codes.add('CONFLICT');
+  if (body) codes.add('PAYLOAD_TOO_LARGE').add('UNSUPPORTED_MEDIA_TYPE');
+  const by_status = Map.groupBy(codes, code => ERRORS[code].status);
+  const refusals = [...by_status].map(([refused, list]) => [
+    String(refused),
+    { description: list.map(code => `${code}: ${ERRORS[code].message}`).join(' · '), content: json(ErrorAnswer) },
+  ]);
+  const success =
+    'file' in returns
+      ? Object.fromEntries(returns.file.map(type => [type, { schema: { type: 'string', format: 'binary' } }]))
+      : json('list' in returns ? listAnswer(returns.list) : dataAnswer(returns.one));
+  const has_etag = method === 'get' && 'one' in returns && 'updated_at' in ((returns.one as z.ZodObject).shape ?? {});
+  const unchanged = has_etag ? { 304: { description: 'Still what If-None-Match names.' } } : {};
+  const media = { json: 'application/json', text: 'text/plain', multipart: 'multipart/form-data' }[accepts];
+  return {
+    operationId: definition.id,
+    summary: definition.summary,
+    description: definition.description ?? (needs.includes(':') ? `Needs the permission \`${needs}\`.` : undefined),
+    tags: [definition.id.split('.')[0]!],
+    security: needs === 'platform' || needs === 'public' ? [] : [{ bearer: [] }],
+    request: {
+      ...(params && { params }),
+      ...(needs === 'public' && !definition.tenantOf && { headers: TenantHeader }),
+      ...(definition.query && { query: definition.query }),
+      ...(body && { body: { required: !mayBeAbsent(definition), content: { [media]: { schema: body } } } }),
+    },
+    responses: { [status]: { description: 'Done.', content: success }, ...unchanged, ...Object.fromEntries(refusals) },
+  } as OpenAPIRouteSchema;
+}

@@ -1,0 +1,172 @@
+import { SELF } from 'cloudflare:test';
+import { z } from 'zod';
+import { API_BASE, type Route } from '../../src/http/resource.ts';
+import { type Answer, type CallOptions, newAddress, readAnswer } from './world.ts';
+
+/** What the contract tests need of every route alike: its name, a path, a body that fits, and a call that judges. */
+
+export const nameOf = (route: Route) => `${route.method.toUpperCase()} ${route.path}`;
+export const isPublic = ({ endpoint }: Route) => ['public', 'platform'].includes(endpoint.definition.needs);
+export const acceptsOf = ({ endpoint }: Route) => endpoint.definition.accepts ?? 'json';
+export const takesJson = (route: Route) => route.endpoint.definition.body !== undefined && acceptsOf(route) === 'json';
+export const mostBytes = ({ endpoint }: Route) => endpoint.definition.most_bytes ?? 1024 * 1024;
+export const CONTENT_TYPE = { json: 'application/json', text: 'text/plain', multipart: 'multipart/form-data' } as const;
+
+const OTHER_PARAMETERS: Record<string, string> = { kind: 'photo' };
+
+/** The path with its parameters filled: `:id` by `id`, others by something that exists. */
+export function fillPath(path: string, id: string = crypto.randomUUID()): string {
+  return path.replace(/:(\w+)/g, (_, name: string) => OTHER_PARAMETERS[name] ?? id);
+}
+
+interface JsonSchema {
+  $ref?: string;
+  $defs?: Record<string, JsonSchema>;
+  type?: string;
+  const?: unknown;
+  format?: string;
+  enum?: unknown[];
+  anyOf?: JsonSchema[];
+  minimum?: number;
+}
+
+interface Field {
+  name: string;
+  schema: JsonSchema;
+  is_required: boolean;
+}
+
+/** The fields of a JSON body's first level. */
+export function fieldsOf({ endpoint }: Route): Field[] {
+  const { shape } = endpoint.definition.body as z.ZodObject;
+  return Object.entries(shape).map(([name, field]) => {
+    const schema = z.toJSONSchema(field, { io: 'input', unrepresentable: 'any' }) as JsonSchema;
+    const found = schema.$ref ? schema.$defs![schema.$ref.split('/').at(-1)!]! : schema;
+    return { name, schema: found, is_required: !z.safeParse(field, undefined).success };
+  });
+}
+
+/** Fields whose form the schema's words don't tell. */
+const KNOWN: Record<string, unknown> = {
+  current_password: 'yang-lama-ini-salah',
+  phone: '0812-3456-7890',
+  host: '10.1.1.1',
+  slug: 'isp-contract',
+  public_key: { kty: 'EC', crv: 'P-256', x: 'x'.repeat(43), y: 'y'.repeat(43) },
+};
+
+function sampleOf(name: string, schema: JsonSchema): unknown {
+  if (name in KNOWN) return KNOWN[name];
+  if (schema.const !== undefined) return schema.const;
+  if (schema.anyOf) return sampleOf(name, schema.anyOf[0]!);
+  if (schema.enum) return schema.enum[0];
+  if (schema.type === 'integer' || schema.type === 'number') return Math.max(schema.minimum ?? 1, 1);
+  if (schema.type === 'boolean') return true;
+  if (schema.type === 'array') return [];
+  if (schema.type === 'object') return {};
+  if (schema.format === 'uuid') return crypto.randomUUID();
+  if (schema.format === 'date') return '2099-01-01';
+  if (schema.format === 'email' || name.endsWith('email')) return 'nama@contoh.example';
+  return 'benar-kuda-baterai';
+}
+
+/** The smallest JSON body that a route takes; a new route that needs more than its words tell says so here. */
+export function sampleBody(route: Route): Record<string, unknown> {
+  const required = fieldsOf(route).filter(field => field.is_required);
+  const body = Object.fromEntries(required.map(({ name, schema }) => [name, sampleOf(name, schema)]));
+  const { error } = route.endpoint.definition.body!.safeParse(body);
+  if (error) throw new Error(`test/support/contract.ts knows no body for ${nameOf(route)}: ${error.message}`);
+  return body;
+}
+
+const PNG = new Uint8Array([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a, 0, 0, 0, 0]);
+
+/** A body that fits, of whatever kind the route takes. */
+export function fittingBody(route: Route): BodyInit | undefined {
+  if (!route.endpoint.definition.body) return undefined;
+  if (acceptsOf(route) === 'text') return '/ppp secret\nadd name=budi password=rahasia profile=default service=pppoe\n';
+  if (acceptsOf(route) === 'json') return JSON.stringify(sampleBody(route));
+  const form = new FormData();
+  form.set('photo', new File([PNG], 'a.png', { type: 'image/png' }));
+  return form;
+}
+
+/** The body's fields that take any text. */
+export function stringFields(route: Route): string[] {
+  const takesText = (schema: JsonSchema): boolean =>
+    (schema.type === 'string' && !schema.enum) || (schema.anyOf?.some(takesText) ?? false);
+  return fieldsOf(route).flatMap(({ name, schema }) => (takesText(schema) ? [name] : []));
+}
+
+export interface AskOptions extends Omit<CallOptions, 'body'> {
+  /** Sent as it is. */
+  body?: BodyInit;
+  /** Null: none is sent. */
+  type?: string | null;
+  path?: string;
+}
+
+interface Document {
+  paths: Record<string, Record<string, { operationId: string; responses: Record<string, unknown> }>>;
+}
+
+export async function readDocument(): Promise<Document> {
+  return (await SELF.fetch('http://rukun.test/openapi.json')).json();
+}
+
+export const documentPath = (path: string) => path.replace(/:(\w+)/g, '{$1}');
+
+/**
+ * Asks routes, and collects what is wrong with any answer whatever the test is about: an undeclared status, a 500,
+ * an error without its request id.
+ */
+export class Asker {
+  readonly complaints: string[] = [];
+  readonly document: Document;
+
+  constructor(document: Document) {
+    this.document = document;
+  }
+
+  static async make(): Promise<Asker> {
+    return new Asker(await readDocument());
+  }
+
+  async ask(route: Route, options: AskOptions = {}): Promise<Answer> {
+    const url = new URL(options.path ?? fillPath(route.path), `http://${options.host ?? 'rukun.test'}`);
+    for (const [key, value] of Object.entries(options.query ?? {})) url.searchParams.append(key, String(value));
+    const headers = new Headers({ 'cf-connecting-ip': newAddress(), ...options.headers });
+    if (options.token) headers.set('authorization', `Bearer ${options.token}`);
+    if (options.tenant) headers.set('x-tenant-id', options.tenant);
+    const { type, body } = options;
+    // text as bytes: a string would be given a type of its own
+    const sent = typeof body === 'string' ? new TextEncoder().encode(body) : body;
+    if (type) headers.set('content-type', type);
+    else if (type === undefined && typeof body === 'string')
+      headers.set('content-type', CONTENT_TYPE[acceptsOf(route)]);
+    const method = route.method.toUpperCase();
+    const response = await SELF.fetch(url, { method, headers, body: sent ?? null, redirect: 'manual' });
+    const answer = await readAnswer(method, url.pathname, response);
+    this.judge(route, answer);
+    return answer;
+  }
+
+  /** Notes what isn't as it should be, and goes on: one run tells of all routes. */
+  expect(holds: boolean, route: Route, what: string, answer: Answer): void {
+    if (!holds) this.complaints.push(`${nameOf(route)}: ${what}: ${answer.status} ${answer.text.slice(0, 300)}`);
+  }
+
+  private judge(route: Route, answer: Answer): void {
+    const declared = this.document.paths[documentPath(route.path)]?.[route.method]?.responses ?? {};
+    this.expect(String(answer.status) in declared, route, 'a status that the document does not declare', answer);
+    this.expect(answer.status !== 500, route, 'an internal error', answer);
+    const request_id = answer.headers.get('x-request-id');
+    this.expect(!!request_id, route, 'no X-Request-Id', answer);
+    if (answer.status < 400) return;
+    this.expect(answer.error?.request_id === request_id, route, 'another request_id than the header’s', answer);
+    const leaks = /SQLITE|D1_ERROR|constraint failed|\bat .+:\d+:\d+|node_modules/.test(answer.text);
+    this.expect(!leaks, route, 'tells of the inside', answer);
+  }
+}
+
+export const isUnderRouters = (route: Route) => route.path.startsWith(`${API_BASE}/routers`);

@@ -1,0 +1,675 @@
+import { env, SELF } from 'cloudflare:test';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { routes } from '../../src/app.ts';
+import { PERMISSIONS, ROLES, type Role, roleMay, type Permission } from '../../src/auth/permissions.ts';
+import { API_BASE, type Route } from '../../src/http/resource.ts';
+import {
+  acceptsOf,
+  Asker,
+  CONTENT_TYPE,
+  documentPath,
+  fieldsOf,
+  fillPath,
+  fittingBody,
+  isPublic,
+  isUnderRouters,
+  mostBytes,
+  nameOf,
+  readDocument,
+  sampleBody,
+  stringFields,
+  takesJson,
+} from '../support/contract.ts';
+import { dumpDatabase } from '../support/direct.ts';
+import { TestTenant, type TestUser } from '../support/world.ts';
+
+/** What holds for every route there is; a new route is held to it without a line here. */
+
+const closed = routes.filter(route => !isPublic(route));
+const with_body = routes.filter(route => route.endpoint.definition.body);
+const json_routes = routes.filter(takesJson);
+
+const permissionOf = (route: Route) =>
+  route.endpoint.definition.needs.includes(':') ? (route.endpoint.definition.needs as Permission) : null;
+
+/** A tenant, and whoever asks: its admin's token where one is needed, its name where none is. */
+async function makeWorld() {
+  const asker = await Asker.make();
+  const tenant = await TestTenant.signUp();
+  const as = (route: Route) => (isPublic(route) ? { tenant: tenant.slug } : { token: tenant.admin.token });
+  return { asker, tenant, as };
+}
+
+describe('who may ask', () => {
+  test('no token is a 401 on every route that is not public', async () => {
+    const { asker, tenant } = await makeWorld();
+    for (const route of closed) {
+      const answer = await asker.ask(route, { tenant: tenant.slug, body: fittingBody(route) });
+      asker.expect(answer.status === 401 && answer.error.code === 'UNAUTHORIZED', route, 'not 401', answer);
+    }
+    expect(asker.complaints).toEqual([]);
+  });
+
+  test('a bad token is a 401 on every route that is not public', async () => {
+    const { asker, tenant } = await makeWorld();
+    const [head, claims, signature] = tenant.admin.token.split('.') as [string, string, string];
+    const flipped = signature.slice(0, 20) + (signature[20] === 'A' ? 'B' : 'A') + signature.slice(21);
+    const forged = btoa(atob(claims).replace('"admin"', '"viewer"')).replace(/=+$/, '');
+    const headers = [
+      'Bearer nonsense',
+      'Bearer a.b.c',
+      `Bearer ${head}.${claims}.${flipped}`,
+      `Bearer ${head}.${forged}.${signature}`,
+      `Bearer ${head}.${claims}.`,
+      `Bearer ${head}.${claims}`,
+      'Bearer ',
+      `Basic ${btoa('admin:admin')}`,
+      tenant.admin.token,
+      `Bearer ${tenant.admin.token} ${tenant.admin.token}`,
+      `Bearer ${'x'.repeat(5000)}`,
+    ];
+    for (const route of closed)
+      for (const authorization of headers) {
+        const answer = await asker.ask(route, { headers: { authorization }, body: fittingBody(route) });
+        asker.expect(answer.status === 401, route, `not 401 for ${authorization.slice(0, 30)}`, answer);
+      }
+    expect(asker.complaints).toEqual([]);
+  });
+
+  test('a token of another tenant with this tenant’s X-Tenant-ID or subdomain is a 403 TENANT_MISMATCH', async () => {
+    const { asker, tenant } = await makeWorld();
+    const other = await TestTenant.signUp();
+    for (const route of closed)
+      for (const names of [{ tenant: tenant.id }, { tenant: tenant.slug }, { host: `${tenant.slug}.rukun.test` }]) {
+        const answer = await asker.ask(route, { token: other.admin.token, ...names, body: fittingBody(route) });
+        asker.expect(answer.status === 403 && answer.error.code === 'TENANT_MISMATCH', route, 'not 403', answer);
+      }
+    expect(asker.complaints).toEqual([]);
+  });
+});
+
+/** roles.md once more, by permission: so that a slip in src/auth/permissions.ts is seen. */
+const ROLES_TABLE: Record<string, string> = {
+  'customers:read': 'admin operator technician viewer',
+  'customers:write': 'admin operator',
+  'plans:read': 'admin operator technician viewer',
+  'plans:write': 'admin',
+  'imports:write': 'admin operator',
+  'settings:read': 'admin operator technician',
+  'alerts:acknowledge': 'admin operator technician',
+  'jobs:read': 'admin operator technician',
+  'notifications:read': 'admin operator technician',
+  'billing:run': 'admin operator',
+  'notifications:retry': 'admin operator',
+  'payments:read': 'admin operator viewer',
+  'payments:write': 'admin operator',
+  'payments:void': 'admin',
+  'tickets:read': 'admin operator technician viewer',
+  'tickets:write': 'admin operator technician',
+  'devices:read': 'admin operator technician viewer',
+  'devices:write': 'admin operator technician',
+  'routers:read': 'admin operator technician viewer',
+  'routers:write': 'admin',
+  'customers:sync': 'admin operator technician',
+  'routers:live': 'admin operator technician',
+  'sessions:disconnect': 'admin operator technician',
+  'inventory:read': 'admin operator technician viewer',
+  'inventory:write': 'admin operator technician',
+  'boosts:request': 'admin operator',
+  'boosts:decide': 'admin operator',
+  'monitoring:read': 'admin operator technician viewer',
+  'reports:read': 'admin operator',
+  'users:write': 'admin',
+  'settings:write': 'admin',
+  'audit:read': 'admin',
+};
+
+/** What some routes need by roles.md, written out: a route can name the wrong permission too. */
+const ADMIN_ONLY = [
+  /^(?!get).* \/service-plans/,
+  /^(?!get).* \/(routers|bridges)(\/:id)?$/,
+  /^post \/bridges\/:id\/enroll$/,
+  /^(put|patch) \/settings$/,
+  / \/users/,
+  / \/audit-logs$/,
+  / \/customers\/:id\/audit-logs$/,
+];
+const OFFICE = [
+  /^(?!get).* \/customers(\/:id)?$/,
+  /^post \/customers\/:id\/(activate|suspend|resume|terminate|reactivate|change-plan|hold|photos)$/,
+  /^(?!get).* \/zones/,
+  / \/imports/,
+];
+const FIELD = [
+  /^get \/settings$/,
+  /^get \/jobs/,
+  /^post \/customers\/:id\/provisioning\/sync$/,
+  /^post \/routers\/:id\/test$/,
+];
+
+const MONEY = [/^get \/customers\/:id\/payments$/];
+
+function rolesByHand(route: Route): readonly string[] | null {
+  const name = `${route.method} ${route.path.slice(API_BASE.length)}`;
+  const among = (list: RegExp[]) => list.some(pattern => pattern.test(name));
+  if (among(ADMIN_ONLY)) return ['admin'];
+  if (among(OFFICE)) return ['admin', 'operator'];
+  if (among(MONEY)) return ['admin', 'operator', 'viewer'];
+  if (among(FIELD)) return ['admin', 'operator', 'technician'];
+  if (/^get \/(customers|zones|service-plans|routers|bridges)/.test(name)) return ROLES;
+  return null;
+}
+
+describe('roles', () => {
+  test('the table of permissions is that of roles.md', () => {
+    for (const permission of Object.keys(PERMISSIONS) as Permission[]) {
+      expect(ROLES_TABLE, 'roles.md as this test knows it').toHaveProperty([permission]);
+      expect([...PERMISSIONS[permission]].sort().join(' '), permission).toBe(ROLES_TABLE[permission]);
+    }
+  });
+
+  test('the routes that roles.md speaks of need what it says', () => {
+    const wrong = routes.flatMap(route => {
+      const [permission, by_hand] = [permissionOf(route), rolesByHand(route)];
+      if (!permission || !by_hand) return [];
+      const allowed = ROLES.filter(role => roleMay(role, permission));
+      return allowed.join(' ') === by_hand.join(' ') ? [] : [`${nameOf(route)}: ${allowed.join(' ')}`];
+    });
+    expect(wrong).toEqual([]);
+  });
+
+  test('P07 a role without the permission gets 403 and nothing changes, for every route and role', async () => {
+    const { asker, tenant } = await makeWorld();
+    const users = await addUsers(tenant);
+    const ids = await addRows(tenant);
+    const database = await tenant.database();
+    const before = await dumpDatabase(database);
+    let refused = 0;
+    for (const route of closed)
+      for (const user of users) {
+        const permission = permissionOf(route);
+        const may = !permission || ROLES_TABLE[permission]!.split(' ').includes(user.role);
+        expect(permission === null || roleMay(user.role, permission)).toBe(may);
+        if (may) continue;
+        const path = fillPath(route.path, idFor(route, ids));
+        const answer = await asker.ask(route, { path, token: user.token, body: fittingBody(route) });
+        asker.expect(answer.status === 403 && answer.error.code === 'FORBIDDEN', route, `${user.role} got in`, answer);
+        refused += 1;
+      }
+    expect(asker.complaints).toEqual([]);
+    expect(refused).toBeGreaterThan(50);
+    expect(await dumpDatabase(database)).toEqual(before);
+  });
+
+  test('P07 a role with the permission is not refused, for every route and role', async () => {
+    const { asker, tenant } = await makeWorld();
+    for (const user of await addUsers(tenant))
+      for (const route of closed) {
+        const permission = permissionOf(route);
+        if (permission && !ROLES_TABLE[permission]!.split(' ').includes(user.role)) continue;
+        const answer = await asker.ask(route, { token: user.token, body: fittingBody(route) });
+        asker.expect(answer.status !== 403 && answer.status !== 401, route, `${user.role} was refused`, answer);
+      }
+    expect(asker.complaints).toEqual([]);
+  });
+});
+
+async function addUsers(tenant: TestTenant): Promise<TestUser[]> {
+  const others = await Promise.all((['operator', 'technician', 'viewer'] as Role[]).map(role => tenant.addUser(role)));
+  return [tenant.admin, ...others];
+}
+
+/** One row of every resource, so that paths lead somewhere. */
+async function addRows(tenant: TestTenant): Promise<Record<string, string>> {
+  const bridge = await tenant.post('/bridges', { name: 'Kantor' });
+  const router = await tenant.post('/routers', {
+    name: 'Pusat',
+    host: '10.0.0.1',
+    username: 'api',
+    password: 'rahasia-router',
+    bridge_id: null,
+  });
+  const plan = await tenant.addPlan();
+  const zone = await tenant.post('/zones', { name: 'Utara' });
+  const customer = await tenant.addCustomer(plan.id, { zone_id: zone.id });
+  const { id: user_id } = await tenant.addUser('viewer');
+  const imported = await tenant.call('POST', '/imports/file', {
+    query: { dry_run: true },
+    headers: { 'content-type': 'text/plain' },
+    body: '/ppp secret\nadd name=budi password=rahasia profile=default service=pppoe\n',
+  });
+  return {
+    bridges: bridge.id,
+    routers: router.id,
+    'service-plans': plan.id,
+    zones: zone.id,
+    customers: customer.id,
+    users: user_id,
+    jobs: imported.data.id,
+    imports: imported.data.import_id,
+  };
+}
+
+const idFor = (route: Route, ids: Record<string, string>) => ids[route.path.slice(API_BASE.length).split('/')[1]!];
+
+describe('what may be asked', () => {
+  test('an id that names nothing is a 404', async () => {
+    const { asker, as } = await makeWorld();
+    const of_ids = routes.filter(route => route.path.includes(':id'));
+    for (const route of of_ids) {
+      const answer = await asker.ask(route, { ...as(route), body: fittingBody(route) });
+      asker.expect(answer.status === 404 && answer.error.code === 'NOT_FOUND', route, 'not 404', answer);
+    }
+    expect(asker.complaints).toEqual([]);
+    expect(of_ids.length).toBeGreaterThan(30);
+  });
+
+  test('an id of another form is a 400 that names it', async () => {
+    const { asker, as } = await makeWorld();
+    const odd = ['1', 'not-an-id', '0'.repeat(36), `${crypto.randomUUID()}x`, '%00', "1'--", '%F0%9F%92%A9', '%FF'];
+    for (const route of routes.filter(each => each.path.includes(':id')))
+      for (const id of odd) {
+        const path = fillPath(route.path, id);
+        // `/imports/file` and its like are other routes than `/imports/:id`
+        const answer = await asker.ask(route, { ...as(route), path, body: fittingBody(route) });
+        asker.expect(answer.status === 400 && !!answer.error.details?.id, route, `not 400 for ${id}`, answer);
+      }
+    expect(asker.complaints).toEqual([]);
+  });
+
+  test('an unknown query key is a 400 that names it', async () => {
+    const { asker, as } = await makeWorld();
+    for (const route of routes)
+      for (const key of ['no_such', 'constructor', 'toString', 'PAGE']) {
+        const options = { ...as(route), query: { [key]: '1' }, body: fittingBody(route) };
+        const answer = await asker.ask(route, options);
+        asker.expect(answer.status === 400 && !!answer.error.details?.[key], route, `not 400 for ${key}`, answer);
+      }
+    expect(asker.complaints).toEqual([]);
+  });
+
+  test('an unknown body field is a 400 that names it', async () => {
+    const { asker, as } = await makeWorld();
+    for (const route of json_routes)
+      for (const field of ['no_such', '__proto__', 'constructor', 'password_hash', 'created_at']) {
+        const body = JSON.stringify(sampleBody(route))
+          .replace(/^\{(?=(.))/, `{"${field}":1,`)
+          .replace(',}', '}');
+        const answer = await asker.ask(route, { ...as(route), body });
+        asker.expect(answer.status === 400 && !!answer.error.details?.[field], route, `not 400 for ${field}`, answer);
+      }
+    expect(asker.complaints).toEqual([]);
+  });
+
+  test('malformed JSON, and JSON that is no object, is a 400', async () => {
+    const { asker, as } = await makeWorld();
+    const bad = ['{', '{"a":1', '{"a":1}}', "{'a':1}", 'undefined', 'NaN', '{"a":01}', '{"a":"\n"}', '\u0000'];
+    for (const route of json_routes)
+      for (const body of [...bad, 'null', '[]', '[{}]', '1', '"text"', 'true']) {
+        const answer = await asker.ask(route, { ...as(route), body });
+        asker.expect(answer.error?.code === 'VALIDATION_ERROR', route, `not 400 for ${body}`, answer);
+      }
+    expect(asker.complaints).toEqual([]);
+  });
+
+  test('a wrong content type, or none with a body, is a 415', async () => {
+    const { asker, as } = await makeWorld();
+    for (const route of with_body) {
+      const right = CONTENT_TYPE[acceptsOf(route)];
+      const wrong = ['application/json', 'text/plain', 'application/xml', 'application/x-www-form-urlencoded', 'jsonx'];
+      for (const type of [...wrong.filter(each => each !== right), `${right}x`, null]) {
+        const answer = await asker.ask(route, { ...as(route), type, body: '{"name":"x"}' });
+        const is_right = answer.status === 415 && answer.error.code === 'UNSUPPORTED_MEDIA_TYPE';
+        asker.expect(is_right, route, `not 415 for ${type}`, answer);
+      }
+    }
+    expect(asker.complaints).toEqual([]);
+  });
+
+  test('an over-long string is a 400 that names the field, for each string field', async () => {
+    const { asker, as } = await makeWorld();
+    const long = 'a'.repeat(100_000);
+    for (const route of json_routes)
+      for (const field of stringFields(route)) {
+        const body = JSON.stringify({ ...sampleBody(route), [field]: long });
+        const answer = await asker.ask(route, { ...as(route), body });
+        asker.expect(answer.status === 400 && !!answer.error.details?.[field], route, `${field} may be long`, answer);
+      }
+    expect(asker.complaints).toEqual([]);
+  });
+
+  test('a body over the limit is a 413, told by its length or found while reading', async () => {
+    const { asker, as } = await makeWorld();
+    for (const route of with_body) {
+      const most = mostBytes(route);
+      expect(most).toBe({ json: 1, text: 16, multipart: 10.0625 }[acceptsOf(route)] * 1024 * 1024);
+      const type = acceptsOf(route) === 'multipart' ? 'multipart/form-data; boundary=x' : undefined;
+      const told = await asker.ask(route, { ...as(route), type, body: ' '.repeat(most + 1) });
+      asker.expect(told.status === 413 && told.error.code === 'PAYLOAD_TOO_LARGE', route, 'not 413', told);
+      const found = await asker.ask(route, {
+        ...as(route),
+        type: type ?? CONTENT_TYPE[acceptsOf(route)],
+        body: streamOf(most + 1),
+      });
+      asker.expect(found.status === 413, route, 'not 413 for a stream', found);
+    }
+    expect(asker.complaints).toEqual([]);
+  });
+
+  test('a body as long as it may be is read', async () => {
+    const { asker, tenant } = await makeWorld();
+    const zones = routes.find(route => nameOf(route) === `POST ${API_BASE}/zones`)!;
+    const text = '{"name":"Utara"}';
+    const body = text + ' '.repeat(1024 * 1024 - text.length);
+    expect((await asker.ask(zones, { token: tenant.admin.token, body })).status).toBe(201);
+  });
+});
+
+/** A body that doesn't say beforehand how long it is. */
+function streamOf(length: number): ReadableStream {
+  let left = length;
+  return new ReadableStream({
+    pull(controller) {
+      if (left <= 0) return controller.close();
+      controller.enqueue(new Uint8Array(Math.min(left, 65_536)).fill(32));
+      left -= 65_536;
+    },
+  });
+}
+
+/** JSON as text, since much of it is what JSON.stringify would never write. */
+const ODD_VALUES = [
+  'null',
+  '[]',
+  '{}',
+  'true',
+  '""',
+  '" "',
+  '1e400',
+  '-0',
+  '1e308',
+  '0.1',
+  '-1',
+  '9007199254740993',
+  '123456789012345678901234567890',
+  `${'['.repeat(1000)}${']'.repeat(1000)}`,
+  `${'{"a":'.repeat(1000)}1${'}'.repeat(1000)}`,
+  '{"__proto__":{"x":1}}',
+  '{"a":1,"a":2}',
+  '{"toString":null,"length":-1}',
+  '"\\ud800"',
+  '"a\\udc00b"',
+  '"\\u0000"',
+  '"\\u202e\\u0008"',
+  '"\'; DROP TABLE users; --"',
+  '"2026-02-30"',
+  '"0000-00-00"',
+  '"00000000-0000-0000-0000-000000000000"',
+];
+
+/** Fields one by one, since a body is refused at its first odd one. */
+function withField(body: Record<string, unknown>, field: string, value: string): string {
+  const { [field]: _, ...rest } = body;
+  const members = Object.entries(rest).map(([key, each]) => `${JSON.stringify(key)}:${JSON.stringify(each)}`);
+  return `{${[...members, `${JSON.stringify(field)}:${value}`].join(',')}}`;
+}
+
+describe('odd values', () => {
+  test('no odd value in any field gives a 500', async () => {
+    const { asker, tenant, as } = await makeWorld();
+    const ids = await addRows(tenant);
+    for (const route of json_routes) {
+      if (route.method === 'patch') continue;
+      const path = fillPath(route.path, idFor(route, ids));
+      for (const { name: field } of fieldsOf(route))
+        for (const value of ODD_VALUES) {
+          const answer = await asker.ask(route, {
+            ...as(route),
+            path,
+            body: withField(sampleBody(route), field, value),
+          });
+          asker.expect(answer.status < 500, route, `${field}: ${value.slice(0, 40)}`, answer);
+        }
+    }
+    expect(asker.complaints).toEqual([]);
+    expect(({} as Record<string, unknown>).x).toBeUndefined();
+  });
+
+  test('a repeated key counts once: the last', async () => {
+    const { asker, tenant } = await makeWorld();
+    const zones = routes.find(route => nameOf(route) === `POST ${API_BASE}/zones`)!;
+    const answer = await asker.ask(zones, { token: tenant.admin.token, body: '{"name":"Utara","name":"Selatan"}' });
+    expect(answer.data.name).toBe('Selatan');
+    expect(await tenant.get('/zones')).toHaveLength(1);
+  });
+
+  test('no odd value in any query key gives a 500', async () => {
+    const { asker, tenant, as } = await makeWorld();
+    const ids = await addRows(tenant);
+    const odd = [
+      '',
+      ' ',
+      '\u0000',
+      '-0',
+      '1e400',
+      '9'.repeat(400),
+      'a'.repeat(2000),
+      "'; --",
+      '%',
+      '"',
+      '*',
+      'NaN',
+      '[]',
+    ];
+    const dates = ['2026-02-30', '0000-01-01', '9999-12-31', '9999-12-31T23:59:59.999Z', '-271821-04-20'];
+    for (const route of routes) {
+      const { query, body } = route.endpoint.definition;
+      if (!query || body) continue;
+      const path = fillPath(route.path, idFor(route, ids));
+      const keys = Object.keys((query as unknown as { shape: object }).shape);
+      for (const key of [...keys, 'custom_fields.', 'custom_fields.a"b', '__proto__'])
+        for (const value of [...odd, ...dates]) {
+          const answer = await asker.ask(route, { ...as(route), path, query: { [key]: value } });
+          asker.expect(answer.status < 500, route, `${key}=${value.slice(0, 30)}`, answer);
+        }
+    }
+    expect(asker.complaints).toEqual([]);
+  });
+
+  test('no odd header gives a 500', async () => {
+    const { asker, as } = await makeWorld();
+    const odd = [
+      '',
+      '"',
+      '*',
+      'x'.repeat(3000),
+      '"0.0000000000000000"',
+      '"zzzzzzzzzz.0000000000000000"',
+      "'; --",
+      '0-0-0-0',
+    ];
+    const names = ['if-match', 'if-none-match', 'x-d1-bookmark', 'x-request-id', 'x-tenant-id', 'cf-connecting-ip'];
+    for (const route of routes.filter(each => ['get', 'put'].includes(each.method)))
+      for (const name of names)
+        for (const value of odd) {
+          const answer = await asker.ask(route, { ...as(route), headers: { [name]: value }, body: fittingBody(route) });
+          asker.expect(answer.status < 500, route, `${name}: ${value.slice(0, 30)}`, answer);
+        }
+    expect(asker.complaints).toEqual([]);
+  });
+
+  test('no JSON at all gives a 500, whatever the route', async () => {
+    const { asker, tenant, as } = await makeWorld();
+    const ids = await addRows(tenant);
+    const bodies = fc.constantFrom(...json_routes.map(nameOf)).chain(name => {
+      const route = json_routes.find(each => nameOf(each) === name)!;
+      const names = fieldsOf(route).map(field => field.name);
+      const member = fc.dictionary(fc.constantFrom(...names, '__proto__', 'x'), fc.jsonValue({ stringUnit: 'binary' }));
+      return fc.tuple(fc.constant(name), fc.boolean(), fc.oneof(member, fc.jsonValue()));
+    });
+    await fc.assert(
+      fc.asyncProperty(bodies, async ([name, on_top, value]) => {
+        const route = json_routes.find(each => nameOf(each) === name)!;
+        const sample = on_top && typeof value === 'object' ? { ...sampleBody(route), ...value } : value;
+        const path = fillPath(route.path, idFor(route, ids));
+        await asker.ask(route, { ...as(route), path, body: JSON.stringify(sample) });
+        expect(asker.complaints).toEqual([]);
+      }),
+      { numRuns: 300 },
+    );
+  });
+});
+
+describe('the document and the rest of the root', () => {
+  test('openapi.json lists exactly the routes there are, each by a name of its own', async () => {
+    const { paths } = await readDocument();
+    const listed = Object.entries(paths).flatMap(([path, methods]) =>
+      Object.keys(methods).map(method => `${method} ${path}`),
+    );
+    const mounted = routes.map(route => `${route.method} ${documentPath(route.path)}`);
+    expect(listed.sort()).toEqual(mounted.sort());
+    for (const path of Object.keys(paths)) expect('put' in paths[path]!).toBe('patch' in paths[path]!);
+    const ids = Object.values(paths).flatMap(methods => Object.values(methods).map(each => each.operationId));
+    expect(new Set(ids).size).toBe(ids.length);
+  });
+
+  test('every route declares what it gives and what every route may refuse', async () => {
+    const { paths } = await readDocument();
+    for (const route of routes) {
+      const { status = 200, body } = route.endpoint.definition;
+      const declared = Object.keys(paths[documentPath(route.path)]![route.method]!.responses);
+      const always = [status, 400, 429, 500];
+      const closed_ones = isPublic(route) ? [] : [401, 403, 404];
+      expect(declared, nameOf(route)).toEqual(
+        expect.arrayContaining([...always, ...closed_ones, ...(body ? [413, 415] : [])].map(String)),
+      );
+    }
+  });
+
+  test('a single row that is still what If-None-Match names is a 304, and a changed one is not', async () => {
+    const { asker, tenant, as } = await makeWorld();
+    const ids = await addRows(tenant);
+    let held = 0;
+    for (const route of closed.filter(each => each.method === 'get')) {
+      const path = fillPath(route.path, idFor(route, ids));
+      const first = await asker.ask(route, { ...as(route), path });
+      const etag = first.headers.get('etag');
+      if (!etag) continue;
+      held += 1;
+      const again = await asker.ask(route, { ...as(route), path, headers: { 'if-none-match': `"other", ${etag}` } });
+      asker.expect(again.status === 304 && again.text === '', route, 'not 304', again);
+      const other = await asker.ask(route, { ...as(route), path, headers: { 'if-none-match': '"other"' } });
+      asker.expect(other.status === 200, route, 'not 200', other);
+    }
+    expect(asker.complaints).toEqual([]);
+    expect(held).toBeGreaterThan(8);
+  });
+
+  test('an unknown route is a 404 in the envelope', async () => {
+    const tenant = await TestTenant.signUp();
+    for (const [method, path] of [
+      ['GET', '/no-such-route'],
+      ['DELETE', '/tenants'],
+      ['POST', '/customers/stats'],
+      ['GET', '/customers/'],
+      ['GET', ''],
+      ['PROPFIND', '/customers'],
+    ] as const) {
+      const answer = await tenant.call(method, path, { headers: { 'x-request-id': 'abcdefgh-1' } });
+      expect([answer.status, answer.error?.code], `${method} ${path}`).toEqual([404, 'NOT_FOUND']);
+      expect(answer.error.request_id).toBe('abcdefgh-1');
+      expect(answer.headers.get('x-request-id')).toBe('abcdefgh-1');
+    }
+    const outside = await SELF.fetch('http://rukun.test/customers');
+    expect([outside.status, ((await outside.json()) as any).error.code]).toEqual([404, 'NOT_FOUND']);
+  });
+
+  test('a request id is taken over when it is plain, and made when it is not', async () => {
+    const tenant = await TestTenant.signUp();
+    const ask = async (given?: string) =>
+      (await tenant.call('GET', '/zones', { headers: given ? { 'x-request-id': given } : {} })).headers.get(
+        'x-request-id',
+      )!;
+    expect(await ask('client.id_1-2')).toBe('client.id_1-2');
+    for (const given of [undefined, 'short', 'a b c d e f g', '<script>alert(1)</script>', 'x'.repeat(65)]) {
+      const made = await ask(given);
+      expect(made).not.toBe(given);
+      expect(made).toMatch(/^[0-9a-f-]{36}$/);
+    }
+  });
+
+  test('healthz, readyz and the JWKS answer without a token', async () => {
+    for (const path of ['/healthz', '/readyz']) {
+      const response = await SELF.fetch(`http://rukun.test${path}`);
+      expect([response.status, await response.json()]).toEqual([200, { ok: true }]);
+      expect(response.headers.get('x-request-id')).toBeTruthy();
+    }
+    const jwks = await SELF.fetch('http://rukun.test/.well-known/jwks.json');
+    const { keys } = (await jwks.json()) as { keys: Record<string, string>[] };
+    expect(jwks.status).toBe(200);
+    const kids = (JSON.parse(env.TOKEN_KEYS) as { kid: string }[]).map(key => key.kid);
+    expect(keys.map(key => key.kid)).toEqual(kids);
+    for (const key of keys) expect(Object.keys(key).sort()).toEqual(['alg', 'e', 'kid', 'kty', 'n', 'use']);
+  });
+});
+
+describe('/mikrotik/routers is /routers', () => {
+  const under_routers = routes.filter(isUnderRouters);
+  const alias = (path: string) => path.replace('/routers', '/mikrotik/routers');
+
+  test('every route answers alike under both names', async () => {
+    const { asker, tenant, as } = await makeWorld();
+    const ids = await addRows(tenant);
+    expect(under_routers.length).toBeGreaterThanOrEqual(7);
+    const viewer = await tenant.addUser('viewer');
+    const other = await TestTenant.signUp();
+    for (const route of under_routers)
+      for (const options of [
+        {},
+        { tenant: tenant.slug },
+        { token: viewer.token, body: fittingBody(route) },
+        { token: other.admin.token, tenant: tenant.id },
+        { ...as(route), body: fittingBody(route) },
+        { ...as(route), query: { no_such: '1' } },
+        ...(route.endpoint.definition.body
+          ? [
+              { ...as(route), body: '{"no_such":1}' },
+              { ...as(route), body: '{}', type: 'text/plain' },
+            ]
+          : []),
+      ]) {
+        const path = fillPath(route.path);
+        const [by_name, by_alias] = [
+          await asker.ask(route, { ...options, path }),
+          await asker.ask(route, { ...options, path: alias(path) }),
+        ];
+        const alike =
+          (by_name.status === by_alias.status && by_name.error?.code === by_alias.error?.code) ||
+          // the second of two that create the same
+          (by_name.status === 201 && by_alias.status === 409);
+        asker.expect(alike, route, `not as under its own name (${by_name.status})`, by_alias);
+      }
+    expect(asker.complaints).toEqual([]);
+    const one = await tenant.get(`/mikrotik/routers/${ids.routers}`);
+    expect(one).toEqual(await tenant.get(`/routers/${ids.routers}`));
+    expect(await tenant.get('/mikrotik/routers', { per_page: 1 })).toEqual(
+      await tenant.get('/routers', { per_page: 1 }),
+    );
+    expect((await tenant.call('GET', '/mikrotik/routersx')).status).toBe(404);
+  });
+
+  test('a router made, changed and deleted under the older name is the same router', async () => {
+    const tenant = await TestTenant.signUp();
+    const router = await tenant.post('/mikrotik/routers', {
+      name: 'Menara',
+      host: '10.0.0.2',
+      username: 'api',
+      password: 'rahasia-router',
+    });
+    await tenant.put(`/mikrotik/routers/${router.id}`, { location: 'Menara 2' });
+    expect(await tenant.get(`/routers/${router.id}`)).toMatchObject({ name: 'Menara', location: 'Menara 2' });
+    expect((await tenant.call('DELETE', `/mikrotik/routers/${router.id}`)).status).toBe(200);
+    expect((await tenant.call('GET', `/routers/${router.id}`)).status).toBe(404);
+  });
+});
