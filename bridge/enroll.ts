@@ -27,7 +27,7 @@ Makes this bridge known to Rukun with the one-time token that Rukun shows when a
 `;
 
 const ANSWER_TIMEOUT_MS = 30_000;
-const LOOPBACK = new Set(['localhost', '127.0.0.1', '[::1]']);
+const LOOPBACK = /^(127\.0\.0\.1|\[::1\]|([a-z0-9-]+\.)?localhost)$/;
 
 const CloudError = z.object({ error: z.object({ code: z.string(), message: z.string() }) });
 
@@ -129,7 +129,7 @@ function readOptions(args: string[]): EnrolOptions | null {
 /** Without a slash at its end. The answer holds the signing secret: in the clear only within this machine. */
 function readUrl(option: string, text: string): string {
   const url = URL.canParse(text) ? new URL(text) : null;
-  const is_safe = url?.protocol === 'https:' || (url?.protocol === 'http:' && LOOPBACK.has(url.hostname));
+  const is_safe = url?.protocol === 'https:' || (url?.protocol === 'http:' && LOOPBACK.test(url.hostname));
   if (!url || !is_safe) throw new Error(`${option} must begin with https:// (http:// only for this machine)`);
   return `${url.origin}${url.pathname}`.replace(/\/+$/, '');
 }

@@ -43,6 +43,8 @@ export interface ServeOptions {
 export interface LocalWorker {
   url: string;
   fetch(path: string): Promise<Response>;
+  /** What the clock would do every few minutes, now. */
+  runCrons(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -71,10 +73,18 @@ export async function serveWorker(options: ServeOptions): Promise<LocalWorker> {
     }),
   );
   const url = String(await miniflare.ready).replace(/\/$/, '');
-  const stopCrons = tickCrons(miniflare, config.triggers.crons ?? []);
+  const crons = config.triggers.crons ?? [];
+  const runCron = async (cron: string) => {
+    const worker = await miniflare.getWorker();
+    await worker.scheduled({ cron, scheduledTime: new Date() });
+  };
+  const stopCrons = tickCrons(crons, runCron);
   return {
     url,
     fetch: async target => (await miniflare.dispatchFetch(`http://localhost${target}`)) as unknown as Response,
+    runCrons: async () => {
+      for (const cron of crons) await runCron(cron);
+    },
     stop: async () => {
       stopCrons();
       await miniflare.dispose();
@@ -91,14 +101,11 @@ function listModules(build_dir: string) {
 }
 
 /** Nothing local fires crons by itself. Ours are all of the form `*\/N * * * *`: every N minutes. */
-function tickCrons(miniflare: Miniflare, crons: readonly string[]): () => void {
+function tickCrons(crons: readonly string[], runCron: (cron: string) => Promise<void>): () => void {
   const timers = crons.map(cron => {
     const minutes = Number(/^\*\/(\d+) \* \* \* \*$/.exec(cron)?.[1]);
     if (!minutes) throw new Error(`no ticker for the cron ${cron}`);
-    return setInterval(async () => {
-      const worker = await miniflare.getWorker();
-      await worker.scheduled({ cron, scheduledTime: new Date() });
-    }, minutes * 60_000);
+    return setInterval(() => void runCron(cron), minutes * 60_000);
   });
   return () => timers.forEach(clearInterval);
 }

@@ -70,7 +70,7 @@ function loadRouterExport(): string {
   return readFileSync(file, 'utf8');
 }
 
-const children: ChildProcess[] = [];
+const children = new Set<ChildProcess>();
 let worker: LocalWorker | null = null;
 let stopping = false;
 
@@ -85,18 +85,28 @@ function startProgram(name: string, args: string[], env: Record<string, string> 
     // a Ctrl-C in the terminal reaches us alone: we end them in order
     detached: true,
   });
-  children.push(child);
+  children.add(child);
   child.stderr.pipe(log);
   return new Promise((resolve, reject) => {
     let said = '';
+    let is_up = false;
     child.stdout.on('data', (chunk: Buffer) => {
       log.write(chunk);
       said += chunk.toString();
-      if (said.includes('listening on')) resolve();
+      is_up ||= said.includes('listening on');
+      if (is_up) resolve();
     });
-    child.on('exit', code => {
-      reject(new StartError(`the ${name} did not start (exit ${code}); see ${log.path as string}`));
-      if (!stopping) void stop(`the ${name} ended unexpectedly (exit ${code}); see ${log.path as string}`);
+    child.on('exit', (code, signal) => {
+      children.delete(child);
+      if (stopping) return;
+      const how = `ended unexpectedly (${signal ?? `exit ${code}`}); see ${log.path as string}`;
+      if (!is_up) return reject(new StartError(`the ${name} ${how}`));
+      // as a supervisor would: what was asked of it meanwhile waits, and is done once it is back
+      say(`the ${name} ${how}; starting it again`);
+      setTimeout(
+        () => !stopping && void startProgram(name, args, env).catch((error: Error) => stop(error.message)),
+        1000,
+      );
     });
   });
 }
@@ -105,9 +115,7 @@ async function stop(reason?: string): Promise<void> {
   if (stopping) return;
   stopping = true;
   if (reason) process.stderr.write(`${reason}\n`);
-  const ended = children.map(
-    child => new Promise(resolve => (child.exitCode === null ? child.once('exit', resolve) : resolve(0))),
-  );
+  const ended = [...children].map(child => new Promise(resolve => child.once('exit', resolve)));
   for (const child of children) child.kill('SIGTERM');
   const forced = setTimeout(() => children.forEach(child => child.kill('SIGKILL')), 9000);
   await worker?.stop();
@@ -168,6 +176,8 @@ async function start(): Promise<DemoFile> {
   say('looking after the demo ISP …');
   const demo = await prepareDemo(places);
   await startProgram('bridge', ['run', '--port', String(PORTS.BRIDGE_PORT), '--state', in_state('bridge')]);
+  // what a start before left undone needn't wait for the next round of the sweep
+  await worker.runCrons();
   await fillDemo(demo, places);
   return demo;
 }

@@ -68,6 +68,7 @@ base.get('/.well-known/jwks.json', async c => {
 /** Alive: this Worker answers. Ready: its directory does too. */
 base.get('/healthz', c => c.json({ ok: true }));
 base.get('/readyz', async c => {
+  await c.env.DIRECTORY_DB.prepare('SELECT 1').first();
   await openDirectory(c.env);
   return c.json({ ok: true });
 });

@@ -1,5 +1,5 @@
 import type { RateLimiter } from '../durable-objects/rate-limiter/index.ts';
-import type { ProvisioningMessage } from './queues/provisioning.ts';
+import type { ProvisioningMessage } from './queues/wake.ts';
 import type { JobMessage } from './queues/jobs.ts';
 
 /** Bindings, variables and secrets of the Worker. Tenant databases are bound as TENANT_DB_0001, TENANT_DB_0002, … */

@@ -4,7 +4,8 @@ import type { Env } from './env.ts';
 import { sweep } from './jobs/sweep.ts';
 import { logFailure } from './log.ts';
 import { handleJob, type JobMessage } from './queues/jobs.ts';
-import { handleProvisioning, type ProvisioningMessage } from './queues/provisioning.ts';
+import { handleProvisioning } from './queues/provisioning.ts';
+import type { ProvisioningMessage } from './queues/wake.ts';
 
 export { RateLimiter } from '../durable-objects/rate-limiter/index.ts';
 

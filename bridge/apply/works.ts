@@ -56,5 +56,6 @@ export function tellItem(item: DesiredItem, own: Result, profiles: ReadonlyMap<s
   const profile = desired && own.outcome !== 'conflict' ? profiles.get(desired.profile) : undefined;
   const is_bad = profile?.outcome === 'conflict' || profile?.outcome === 'failed';
   const { outcome, error } = is_bad && profile ? profile : own;
-  return { ref, generation, outcome, error };
+  const password_in_place = desired !== null && own.outcome !== 'conflict' && own.outcome !== 'failed';
+  return { ref, generation, outcome, error, password_in_place };
 }

@@ -37,7 +37,9 @@ const BUDI = { profiles: [makeProfile()], items: [makeItem('budi')], passwords: 
 test('makes a profile and a secret, each with its marker', async () => {
   const answer = await bridge.apply(BUDI);
   expect(answer.profiles).toEqual([{ name: 'paket-10m', outcome: 'added', error: null }]);
-  expect(answer.items).toEqual([{ ref: 'line-budi', generation: 1, outcome: 'added', error: null }]);
+  expect(answer.items).toEqual([
+    { ref: 'line-budi', generation: 1, outcome: 'added', error: null, password_in_place: true },
+  ]);
   expect(answer).toMatchObject({ revision: 1, sessions_ended: 0 });
   expect(findProfile('paket-10m')).toMatchObject({ comment: 'rukun:plan:0193a2b4', 'local-address': '10.10.0.1' });
   expect(findSecret('budi')).toMatchObject({

@@ -159,6 +159,7 @@ export function makeItem(name: string, { desired, ...changes }: ItemChanges = {}
     marker: `rukun:C-${name}`,
     adopt: false,
     password_written: false,
+    end_session: false,
     ...changes,
     desired: desired === null ? null : state,
   };

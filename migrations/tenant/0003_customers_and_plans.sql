@@ -52,6 +52,7 @@ CREATE TABLE service_plan_settings (
   addons TEXT NOT NULL DEFAULT '[]',
   queue_name_template TEXT NOT NULL DEFAULT '{customer_code}',
   auto_apply_to_router INTEGER NOT NULL DEFAULT 1 CHECK (auto_apply_to_router IN (0, 1)),
+  managed TEXT NOT NULL DEFAULT '[]',
   created_at INTEGER NOT NULL,
   updated_at INTEGER NOT NULL
 ) STRICT;

@@ -29,7 +29,7 @@ CREATE INDEX provisioning_due ON provisioning (router_id, next_attempt_at) WHERE
 CREATE TABLE imports (
   id TEXT PRIMARY KEY,
   job_id TEXT NOT NULL REFERENCES jobs (id),
-  router_id TEXT REFERENCES routers (id),
+  router_id TEXT REFERENCES routers (id) ON DELETE SET NULL,
   kind TEXT NOT NULL CHECK (kind IN ('secrets')),
   source TEXT NOT NULL CHECK (source IN ('file', 'router')),
   options TEXT NOT NULL DEFAULT '{}',

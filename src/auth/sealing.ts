@@ -5,39 +5,37 @@ import type { Env } from '../env.ts';
 interface SealingKeys {
   first: string;
   by_id: Map<string, CryptoKey>;
-  /** Of the first key's bytes. */
-  hashing: CryptoKey;
+  /** For fingerprints: derived from the same keys, for that use alone. */
+  hashing: Map<string, CryptoKey>;
 }
 
-const keys_by_setting = new Map<string, Promise<SealingKeys>>();
+const keys_by_setting = new Map<string, SealingKeys>();
 
-function loadKeys(env: Env): Promise<SealingKeys> {
-  let keys = keys_by_setting.get(env.SEALING_KEYS);
-  if (!keys) {
-    keys = importKeys(env.SEALING_KEYS);
-    keys_by_setting.set(env.SEALING_KEYS, keys);
-  }
+async function loadKeys(env: Env): Promise<SealingKeys> {
+  const known = keys_by_setting.get(env.SEALING_KEYS);
+  if (known) return known;
+  const keys = await importKeys(env.SEALING_KEYS);
+  keys_by_setting.set(env.SEALING_KEYS, keys);
   return keys;
 }
 
 async function importKeys(setting: string): Promise<SealingKeys> {
   const list = JSON.parse(setting) as { kid: string; key: string }[];
-  const imported = await Promise.all(
-    list.map(async ({ kid, key }) => {
-      const bytes = decodeBase64(key);
-      if (bytes.length !== 32) throw new Error(`sealing key ${kid} is not 32 bytes`);
-      return [kid, await crypto.subtle.importKey('raw', bytes, 'AES-GCM', false, ['encrypt', 'decrypt'])] as const;
-    }),
-  );
-  const first = list[0]!;
-  const hashing = await crypto.subtle.importKey(
-    'raw',
-    decodeBase64(first.key),
-    { name: 'HMAC', hash: 'SHA-256' },
-    false,
-    ['sign'],
-  );
-  return { first: first.kid, by_id: new Map(imported), hashing };
+  const keys: SealingKeys = { first: list[0]!.kid, by_id: new Map(), hashing: new Map() };
+  for (const { kid, key } of list) {
+    const bytes = decodeBase64(key);
+    if (bytes.length !== 32) throw new Error(`sealing key ${kid} is not 32 bytes`);
+    keys.by_id.set(kid, await crypto.subtle.importKey('raw', bytes, 'AES-GCM', false, ['encrypt', 'decrypt']));
+    keys.hashing.set(kid, await deriveHashingKey(bytes));
+  }
+  return keys;
+}
+
+async function deriveHashingKey(bytes: Uint8Array): Promise<CryptoKey> {
+  const material = await crypto.subtle.importKey('raw', bytes, 'HKDF', false, ['deriveKey']);
+  const info = new TextEncoder().encode('rukun fingerprints');
+  const hkdf = { name: 'HKDF', hash: 'SHA-256', salt: new Uint8Array(32), info };
+  return crypto.subtle.deriveKey(hkdf, material, { name: 'HMAC', hash: 'SHA-256', length: 256 }, false, ['sign']);
 }
 
 /** Where a sealed value lives: it opens nowhere else. */
@@ -77,7 +75,19 @@ const decodeBase64 = (text: string) => Uint8Array.from(atob(text), char => char.
 
 /** A keyed hash of a secret, to tell later whether it is still the same without opening or showing it. */
 export async function fingerprintSecret(env: Env, place: Place, plain: string): Promise<string> {
+  const { first } = await loadKeys(env);
+  return fingerprintWith(env, first, place, plain);
+}
+
+/** Also when the hash was made with an older key. */
+export async function isSameSecret(env: Env, place: Place, plain: string, hash: string | null): Promise<boolean> {
+  const [kid = ''] = hash?.split('.') ?? [];
+  const keys = await loadKeys(env);
+  return keys.hashing.has(kid) && (await fingerprintWith(env, kid, place, plain)) === hash;
+}
+
+async function fingerprintWith(env: Env, kid: string, place: Place, plain: string): Promise<string> {
   const keys = await loadKeys(env);
   const text = new TextEncoder().encode(`${place.row_id}\n${place.column}\n${plain}`);
-  return encodeBase64(new Uint8Array(await crypto.subtle.sign('HMAC', keys.hashing, text)));
+  return `${kid}.${encodeBase64(new Uint8Array(await crypto.subtle.sign('HMAC', keys.hashing.get(kid)!, text)))}`;
 }

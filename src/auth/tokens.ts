@@ -14,14 +14,13 @@ interface Keys {
 }
 
 /** Importing a key costs more than using it: once per isolate and setting. */
-const keys_by_setting = new Map<string, Promise<Keys>>();
+const keys_by_setting = new Map<string, Keys>();
 
-export function loadTokenKeys(env: Env): Promise<Keys> {
-  let keys = keys_by_setting.get(env.TOKEN_KEYS);
-  if (!keys) {
-    keys = importKeys(env.TOKEN_KEYS);
-    keys_by_setting.set(env.TOKEN_KEYS, keys);
-  }
+export async function loadTokenKeys(env: Env): Promise<Keys> {
+  const known = keys_by_setting.get(env.TOKEN_KEYS);
+  if (known) return known;
+  const keys = await importKeys(env.TOKEN_KEYS);
+  keys_by_setting.set(env.TOKEN_KEYS, keys);
   return keys;
 }
 

@@ -44,6 +44,8 @@ interface Preparable {
   _prepare(): {
     getQuery(): { sql: string; params: unknown[] };
     mapResult(result: unknown, is_from_batch: boolean): unknown;
+    /** Columns that the statement selects. */
+    fields?: readonly unknown[];
   };
 }
 
@@ -56,6 +58,11 @@ export async function runTogether<const T extends readonly Statement[]>(db: Data
   const mapped = results.map((result, index) => {
     db.stats.rows_read += result.meta.rows_read;
     db.stats.rows_written += result.meta.rows_written;
+    const [row] = result.results as object[];
+    const { fields } = prepared[index]!;
+    // D1 gives a row by column name: of two columns of one name only one would come, and all behind it be shifted
+    if (row && fields && Object.keys(row).length !== fields.length)
+      throw new Error(`a name twice: ${queries[index]!.sql}`);
     // raw SQL gives its rows as they are (drizzle's own batch can't bind the parameters of raw statements)
     return 'method' in queries[index]! ? result.results : prepared[index]!.mapResult(result, true);
   });

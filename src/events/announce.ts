@@ -1,5 +1,5 @@
 import type { Context } from '../context.ts';
-import { wakeProvisioning } from '../queues/provisioning.ts';
+import { wakeProvisioning } from '../queues/wake.ts';
 import type { NewEvent } from './event.ts';
 
 /**

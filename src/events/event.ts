@@ -1,9 +1,10 @@
-import { sql } from 'drizzle-orm';
+import { sql, type SQL } from 'drizzle-orm';
 import { index, integer, sqliteTable, text } from 'drizzle-orm/sqlite-core';
 import type { Context } from '../context.ts';
 import { chunkJson } from '../db/bulk.ts';
 import { instant, json } from '../db/columns.ts';
 import type { Statement } from '../db/session.ts';
+import { MASK } from '../http/fields.ts';
 
 /** Field → [old, new]; a secret shows only that it changed. */
 export type Changes = Record<string, [unknown, unknown]>;
@@ -44,8 +45,6 @@ export interface NewEvent {
   routers?: readonly string[];
 }
 
-const MASK = '••••••••';
-
 /** What differs between two states of a row; `secrets` are told of, never told. */
 export function diffChanges(
   before: Record<string, unknown>,
@@ -79,6 +78,18 @@ function describeActor(ctx: Context) {
   if (actor.kind === 'user') return { actor: 'user', actor_name: null, user_id: actor.id };
   if (actor.kind === 'anonymous') return { actor: 'platform', actor_name: 'sign-in', user_id: null };
   return { actor: actor.kind, actor_name: actor.name, user_id: null };
+}
+
+/** Events of a bulk change that SQL alone knows: `rows` selects entity_id, customer_id and changes (JSON text). */
+export function insertEventsFrom(ctx: Context, event: Pick<NewEvent, 'type' | 'action'>, rows: SQL): Statement {
+  const who = describeActor(ctx);
+  return ctx.db.orm.run(sql`
+    INSERT INTO events (type, action, entity_type, entity_id, customer_id, changes, data,
+      actor, actor_name, user_id, user_email, ip_address, request_id, created_at)
+    SELECT ${event.type}, ${event.action}, ${event.type.split('.')[0]}, r.entity_id, r.customer_id, r.changes, '{}',
+      ${who.actor}, ${who.actor_name}, ${who.user_id}, (SELECT email FROM users WHERE id = ${who.user_id}), ${ctx.ip},
+      ${ctx.request_id}, ${ctx.now}
+    FROM (${rows}) AS r`);
 }
 
 /** The statements that append events, in order, in the batch of the change that they tell of. */

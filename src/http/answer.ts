@@ -24,8 +24,9 @@ export async function answer(
   const body = JSON.stringify({ success: true, data });
   const etag = await makeEtag(data, body);
   if (etag) c.header('ETag', etag);
-  const known = c.req.method === 'GET' ? (c.req.header('if-none-match')?.split(/\s*,\s*/) ?? []) : [];
-  if (etag && known.includes(etag)) return c.body(null, 304);
+  const known = c.req.method === 'GET' ? (c.req.header('if-none-match') ?? '').split(',') : [];
+  // a proxy that compresses marks a tag as weak
+  if (etag && known.some(tag => tag.trim().replace(/^W\//, '') === etag)) return c.body(null, 304);
   return c.body(body, status, { 'Content-Type': 'application/json' });
 }
 

@@ -34,7 +34,9 @@ export function describe(definition: AnyDefinition, params: Schema | null, metho
   return {
     operationId: definition.id,
     summary: definition.summary,
-    description: definition.description ?? (needs.includes(':') ? `Needs the permission \`${needs}\`.` : undefined),
+    description: [definition.description, needs.includes(':') && `Needs the permission \`${needs}\`.`]
+      .filter(Boolean)
+      .join(' '),
     tags: [definition.id.split('.')[0]!],
     security: needs === 'platform' || needs === 'public' ? [] : [{ bearer: [] }],
     request: {

@@ -3,19 +3,37 @@ import { isTimeZone } from '../lib/time.ts';
 
 /** The kinds of field that requests and answers are made of; each refuses what its column could not mean. */
 
-/** Tabs and line breaks are text; other control characters are not (and would blur search and logs). */
-const PLAIN = /^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]*$/u;
+/** Of control characters only tabs and line breaks are text, and those not in a name: it goes into mails and routers. */
+const NAME = /^[^\u0000-\u001f\u007f-\u009f]*$/;
+const TEXT = /^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*$/;
 
-export const line = (max = 200) =>
+const text = (max: number, allowed: RegExp) =>
   z
     .string()
     .trim()
     .min(1)
     .max(max)
-    .regex(PLAIN, 'holds control characters')
-    .refine(text => text.isWellFormed(), 'is not well-formed Unicode');
+    .regex(allowed, 'holds control characters')
+    .refine(value => value.isWellFormed(), 'is not well-formed Unicode');
 
-export const note = (max = 2000) => line(max);
+/** One line: a name, a place, a reason. */
+export const line = (max = 200) => text(max, NAME);
+
+/** What stands in answers where a secret is. */
+export const MASK = '••••••••';
+
+/** A secret that people choose: kept to the letter, and never what we show in its place. */
+export const secretText = (max: number) =>
+  z
+    .string()
+    .min(1)
+    .max(max)
+    .regex(NAME, 'holds control characters')
+    .refine(text => text.isWellFormed(), 'is not well-formed Unicode')
+    .refine(text => text !== MASK, 'is what is shown in the place of the real one: leave it out to keep that');
+
+/** Text of several lines. */
+export const note = (max = 2000) => text(max, TEXT);
 
 export const Id = z.uuid();
 

@@ -48,7 +48,7 @@ export interface ListDeclaration<T extends SQLiteTable> {
   /** Columns of the table that the page needn't read. */
   omit?: readonly string[];
   /** Filters that aren't known beforehand: `<prefix><anything>=value`. */
-  dynamic?: { prefix: string; condition: (key: string, value: string) => SQL };
+  dynamic?: { prefix: string; key: RegExp; most: number; condition: (key: string, value: string) => SQL };
 }
 
 /** Which rows hold the term; `index`: the table that says it, which is walked first. */
@@ -125,8 +125,18 @@ function buildQuery<T extends SQLiteTable>(declaration: ListDeclaration<T>): z.Z
     .object(shape)
     .catchall(z.string().min(1).max(200))
     .superRefine((query, refinement) => {
-      const keys = Object.keys(query).filter(key => !Object.hasOwn(shape, key) && !key.startsWith(dynamic.prefix));
+      const free = Object.keys(query).filter(key => !Object.hasOwn(shape, key));
+      const keys = free.filter(
+        key => !key.startsWith(dynamic.prefix) || !dynamic.key.test(key.slice(dynamic.prefix.length)),
+      );
       if (keys.length > 0) refinement.addIssue({ code: 'unrecognized_keys', keys, input: query });
+      if (free.length > dynamic.most)
+        refinement.addIssue({
+          code: 'custom',
+          message: `are at most ${dynamic.most}`,
+          path: [dynamic.prefix],
+          input: query,
+        });
     });
 }
 

@@ -2,10 +2,22 @@ import type { Limit } from '../../durable-objects/rate-limiter/sliding-log.ts';
 import type { Ambient } from '../context.ts';
 import { AppError } from '../errors.ts';
 
+/** Who holds one IPv6 address holds its whole /64. */
+function networkOf(ip: string): string {
+  if (!ip.includes(':')) return ip;
+  const [head = '', tail] = ip.split('::');
+  const groups = head.split(':').filter(Boolean);
+  const missing = tail === undefined ? 0 : 8 - groups.length - tail.split(':').filter(Boolean).length;
+  return [...groups, ...Array<string>(Math.max(0, missing)).fill('0'), ...(tail ?? '').split(':').filter(Boolean)]
+    .slice(0, 4)
+    .map(group => Number.parseInt(group, 16).toString(16))
+    .join(':');
+}
+
 /** Refuses with 429 what is above the limit of an address. An address that can't be told shares one log. */
 export async function limitByAddress(ambient: Ambient, kind: string, limit: Limit): Promise<void> {
   const { env, ip, now } = ambient;
-  const limiter = env.RATE_LIMITER.get(env.RATE_LIMITER.idFromName(`address:${ip ?? 'unknown'}`));
+  const limiter = env.RATE_LIMITER.get(env.RATE_LIMITER.idFromName(`address:${ip ? networkOf(ip) : 'unknown'}`));
   const verdict = await limiter.ask(kind, now, limit);
   if (verdict.admitted) return;
   const window_s = limit.window_ms / 1000;

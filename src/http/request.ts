@@ -78,10 +78,13 @@ function validationError(issues: readonly z.core.$ZodIssue[]): AppError {
     const path = issue.path.map(String);
     if (issue.code === 'unrecognized_keys')
       for (const key of issue.keys) (details[[...path, key].join('.')] ??= []).push('is unknown');
-    else (details[path.join('.') || 'body'] ??= []).push(issue.message);
+    else (details[path.join('.') || 'body'] ??= []).push(isMissing(issue) ? 'is required' : issue.message);
   }
   return new AppError('VALIDATION_ERROR', undefined, details);
 }
+
+const isMissing = (issue: z.core.$ZodIssue) =>
+  issue.code === 'invalid_type' && issue.message.endsWith('received undefined');
 
 /** `:id` is a UUID wherever it stands; other parameters are declared by the endpoint. */
 export function pathParams(path: string): z.ZodObject | null {

@@ -30,7 +30,10 @@ export async function runImportJob(ctx: Context, job_id: string): Promise<void> 
     } catch (error) {
       // another run of the same job, or a customer of that name, was faster: look again
       const is_race = error instanceof RaceLost || (error instanceof AppError && error.code === 'DUPLICATE_ENTRY');
-      if (!is_race || ++races > MOST_RACES) throw error;
+      if (is_race && ++races <= MOST_RACES) continue;
+      if (!(error instanceof AppError)) throw error;
+      // what it was to be made of is gone (a plan, the router): trying again would not bring it back
+      return fail(ctx, job, error.message);
     }
   }
 }
@@ -78,6 +81,27 @@ async function runChunk(ctx: Context, job: JobRow): Promise<void> {
   ];
   const events = rows.map(row => customerCreated(row, router_ids));
   await commit(ctx, writes, ...events);
+}
+
+/** Ends the job where it is; what wasn't created says why. */
+async function fail(ctx: Context, job: JobRow, reason: string): Promise<void> {
+  const waiting = and(eq(import_items.import_id, job.subject_id!), eq(import_items.outcome, 'create'));
+  const ended: Partial<JobRow> = {
+    status: 'failed',
+    finished_at: toIso(ctx.now),
+    failed: job.total - job.succeeded,
+    errors: [...job.errors, reason].slice(-100),
+  };
+  const items = ctx.db.orm
+    .update(import_items)
+    .set({ outcome: 'failed', reason, data: sql`NULL`, customer_id: null })
+    .where(waiting);
+  await commit(ctx, [updateRow(ctx, jobs, job, ended), items], {
+    type: 'import.failed',
+    action: 'update',
+    entity_id: job.subject_id!,
+    data: { reason },
+  });
 }
 
 async function finish(ctx: Context, job: JobRow): Promise<void> {

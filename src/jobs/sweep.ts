@@ -1,11 +1,14 @@
 import { and, eq, inArray, isNull, lt } from 'drizzle-orm';
 import type { Ambient, Context } from '../context.ts';
+import { commit } from '../db/commit.ts';
 import { runTogether } from '../db/session.ts';
+import { toIso } from '../lib/time.ts';
 import { selectDueRouters } from '../provisioning/apply.ts';
 import type { JobMessage } from '../queues/jobs.ts';
-import { wakeProvisioning } from '../queues/provisioning.ts';
+import { wakeProvisioning } from '../queues/wake.ts';
 import { applyDuePlanChanges } from '../resources/customers/actions.ts';
 import { jobs } from '../resources/jobs/index.ts';
+import { refresh_tokens } from '../resources/users/table.ts';
 import { openDirectory, tenants } from '../tenancy/directory.ts';
 import { settleHalfDoneSignUps } from '../tenancy/pool.ts';
 import { TENANT_SCHEMA_VERSION } from '../tenancy/tenant-schema.ts';
@@ -37,14 +40,23 @@ async function send({ env }: Ambient, messages: JobMessage[]): Promise<void> {
 /** How long a job may stand still before it is woken again. */
 const STALLED_AFTER_MS = 2 * 60_000;
 
+/** Refresh tokens are kept a week past their end, so that using a spent one is still noticed. */
+const KEEP_TOKENS_MS = 7 * 24 * 60 * 60_000;
+
 export async function sweepTenant(ctx: Context): Promise<void> {
   const stalled = and(
     inArray(jobs.status, ['queued', 'running']),
     isNull(jobs.finished_at),
     lt(jobs.updated_at, new Date(ctx.now - STALLED_AFTER_MS).toISOString()),
   );
-  const [due, waiting] = await runTogether(ctx.db, [
+  const long_over = toIso(ctx.now - KEEP_TOKENS_MS);
+  const [due, [stale], waiting] = await runTogether(ctx.db, [
     selectDueRouters(ctx),
+    ctx.db.orm
+      .select({ id: refresh_tokens.id })
+      .from(refresh_tokens)
+      .where(lt(refresh_tokens.expires_at, long_over))
+      .limit(1),
     ctx.db.orm.select({ id: jobs.id }).from(jobs).where(stalled).limit(20),
   ]);
   if (due.length > 0)
@@ -56,5 +68,6 @@ export async function sweepTenant(ctx: Context): Promise<void> {
     ctx,
     waiting.map(({ id }): JobMessage => ({ tenant_id: ctx.tenant.id, kind: 'import', job_id: id })),
   );
+  if (stale) await commit(ctx, [ctx.db.orm.delete(refresh_tokens).where(lt(refresh_tokens.expires_at, long_over))]);
   await applyDuePlanChanges(ctx);
 }

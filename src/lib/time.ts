@@ -22,7 +22,8 @@ function formatterOf(time_zone: string): Intl.DateTimeFormat {
 
 export function isTimeZone(name: string): boolean {
   try {
-    formatterOf(name);
+    // not kept: anybody may ask, in any spelling
+    new Intl.DateTimeFormat('en', { timeZone: name });
     return /^[A-Za-z]/.test(name);
   } catch {
     return false;

@@ -54,6 +54,8 @@ export const DesiredItem = z.strictObject({
   desired: SecretState.nullable(),
   /** The last password that was written is still the wanted one: for routers that don't show passwords. */
   password_written: z.boolean(),
+  /** Not confirmed since it was suspended: a live session must go, also when the secret is as it must be already. */
+  end_session: z.boolean(),
 });
 export type DesiredItem = z.infer<typeof DesiredItem>;
 
@@ -77,6 +79,8 @@ export const ItemResult = z.object({
   generation: z.int(),
   outcome: Outcome,
   error: z.string().nullable(),
+  /** The secret holds the password that was sent, whatever else is the matter. */
+  password_in_place: z.boolean(),
 });
 export type ProfileResult = z.infer<typeof ProfileResult>;
 export type ItemResult = z.infer<typeof ItemResult>;

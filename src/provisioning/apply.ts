@@ -1,5 +1,5 @@
 import { and, asc, eq, getTableColumns, inArray, isNotNull, lte, sql, type SQL } from 'drizzle-orm';
-import { fingerprintSecret, unseal } from '../auth/sealing.ts';
+import { fingerprintSecret, isSameSecret, unseal } from '../auth/sealing.ts';
 import type { Context } from '../context.ts';
 import { chunkJson } from '../db/bulk.ts';
 import { commit, type Write } from '../db/commit.ts';
@@ -15,8 +15,8 @@ import { provisioning, type ProvisioningRow } from '../resources/provisioning/ta
 import { routers, type RouterRow } from '../resources/routers/table.ts';
 import { service_plan_settings, service_plans } from '../resources/service-plans/table.ts';
 import { selectSettings, type SettingsRow } from '../resources/settings/index.ts';
-import { applyToRouter, BridgeCallFailed } from './bridge-client.ts';
-import { isolirProfile, planProfile } from './desired.ts';
+import { applyToRouter, BridgeCallFailed, type BridgeFailure } from './bridge-client.ts';
+import { describeIsolirProfile, describePlanProfile } from './desired.ts';
 import { customerMarker } from './markers.ts';
 
 /** Brings what routers hold to what the table says, through the bridge, and stores what the router confirmed. */
@@ -29,6 +29,7 @@ const REFUSED_BACKOFF = { first_ms: 60_000, most_ms: 60 * 60_000 };
 
 type DueRow = ProvisioningRow & {
   customer_code: string;
+  customer_status: string;
   pppoe_password: string | null;
 };
 
@@ -66,7 +67,16 @@ export async function applyDesired(
   const items = await Promise.all(task.rows.map(row => describeItem(ctx, row, item_passwords[row.id])));
   let answer: ApplyAnswer;
   try {
-    answer = await applyToRouter(ctx, task.bridge, task.router, { profiles: task.profiles, items }, item_passwords);
+    answer = await applyToRouter(
+      ctx,
+      task.bridge,
+      task.router,
+      { profiles: task.profiles, items },
+      {
+        item_passwords,
+        someone_waits: customer_id !== undefined,
+      },
+    );
   } catch (error) {
     if (!(error instanceof BridgeCallFailed)) throw error;
     // somebody waits for the answer, and a newer state came in between: that one is asked for
@@ -102,6 +112,8 @@ async function readTask(ctx: Context, router_id: string, customer_id?: string): 
       .select({
         ...getTableColumns(provisioning),
         customer_code: customers.customer_code,
+        // D1 gives a row's columns by name: two of one name would be one
+        customer_status: sql<string>`${customers.status}`.as('customer_status'),
         pppoe_password: customers.pppoe_password,
       })
       .from(provisioning)
@@ -129,10 +141,14 @@ async function readTask(ctx: Context, router_id: string, customer_id?: string): 
   if (!bridge) return new AppError('BRIDGE_OFFLINE', `Router "${router.name}" has no bridge.`);
   const adopted = new Set(rows.filter(row => row.adopt).map(row => row.desired?.profile));
   const profiles = plans.map(plan =>
-    planProfile(plan, plan_settings.find(own => own.plan_id === plan.id) ?? null, adopted.has(plan.profile_name)),
+    describePlanProfile(
+      plan,
+      plan_settings.find(own => own.plan_id === plan.id) ?? null,
+      adopted.has(plan.profile_name),
+    ),
   );
   const needs_isolir = rows.some(row => row.desired?.profile === settings!.isolir_profile);
-  if (needs_isolir) profiles.push(isolirProfile(settings!));
+  if (needs_isolir) profiles.push(describeIsolirProfile(settings!));
   return { router, bridge, rows, settings: settings!, profiles };
 }
 
@@ -158,11 +174,11 @@ const refuseUnopened = (ctx: Context, task: Task, rows: readonly DueRow[]): Prom
     ref: row.id,
     generation: row.generation,
     outcome: 'failed',
-    error: 'Its PPPoE password can’t be opened with the sealing keys of this deployment: set it anew.',
+    password_in_place: false,
+      error: 'Its PPPoE password can’t be opened with the sealing keys of this deployment: set it anew.',
   })), {}); // prettier-ignore
 
 async function describeItem(ctx: Context, row: DueRow, password: string | undefined): Promise<DesiredItem> {
-  const hash = password === undefined ? null : await fingerprintSecret(ctx.env, passwordPlace(row), password);
   return {
     ref: row.id,
     generation: row.generation,
@@ -171,7 +187,9 @@ async function describeItem(ctx: Context, row: DueRow, password: string | undefi
     marker: customerMarker(row.customer_code),
     adopt: row.adopt,
     desired: row.desired,
-    password_written: hash !== null && hash === row.secret_hash,
+    password_written:
+      password !== undefined && (await isSameSecret(ctx.env, passwordPlace(row), password, row.secret_hash)),
+    end_session: row.customer_status === 'suspended' && !row.adopt && row.observed_generation < row.generation,
   };
 }
 
@@ -205,7 +223,7 @@ async function confirm(
     const next = failed ? ctx.now + retryDelay_ms(attempts, ctx.random(), REFUSED_BACKOFF) : null;
     const password = item_passwords[row.id];
     const hash =
-      failed || password === undefined
+      !result.password_in_place || password === undefined
         ? row.secret_hash
         : await fingerprintSecret(ctx.env, passwordPlace(row), password);
     encoded.push(JSON.stringify([row.id, result.generation, status, attempts, next, result.error, hash]));
@@ -246,29 +264,34 @@ const seen = (ctx: Context, { router, bridge }: Task): Write[] => [
     .where(eq(bridges.id, bridge.id)),
 ];
 
-/** Nothing is known of the router: the rows stay as they are, and are tried again after a growing delay. */
+/** What a failed call says of the router; the others say nothing. */
+const ROUTER_STATUS: Partial<Record<BridgeFailure, RouterRow['status']>> = {
+  ROUTER_UNREACHABLE: 'offline',
+  ROUTER_REFUSED: 'online',
+};
+
+/** Nothing is known of what it holds: all that is due stays as it is, and is tried again after a growing delay. */
 async function postpone(ctx: Context, task: Task, failure: BridgeCallFailed): Promise<ApplyResult> {
-  // an older revision than the bridge has seen: somebody newer is at work, and read the newer state
-  const stale = failure.code === 'STALE_REVISION';
-  const attempts = Math.max(...task.rows.map(row => row.attempts)) + 1;
+  const { router, bridge, rows } = task;
+  // a newer state is at the bridge already: no failure of anything, and worth another look soon
+  const is_stale = failure.code === 'STALE_REVISION';
+  const attempts = Math.max(...rows.map(row => row.attempts)) + 1;
   const backoff = failure.code === 'ROUTER_REFUSED' ? REFUSED_BACKOFF : UNREACHABLE_BACKOFF;
-  const next_attempt_ms = ctx.now + (stale ? 1000 : retryDelay_ms(attempts, ctx.random(), backoff));
-  const bridge_is_there = failure.code !== 'BRIDGE_OFFLINE';
-  const [ids] = chunkJson(task.rows.map(row => JSON.stringify(row.id)));
-  await commit({ ...ctx, actor: { kind: 'job', name: 'provisioning' } }, [
-    ctx.db.orm.run(sql`
-      UPDATE provisioning SET attempts = attempts + 1, next_attempt_at = ${next_attempt_ms}, last_error = ${failure.message},
-        updated_at = ${ctx.now}
-      WHERE id IN (SELECT value FROM json_each(${ids})) AND status <> 'in_sync'`),
-    ctx.db.orm
-      .update(routers)
-      .set({ status: bridge_is_there && !stale ? 'offline' : 'unknown', last_error: failure.message })
-      .where(eq(routers.id, task.router.id)),
-    ctx.db.orm
-      .update(bridges)
-      .set({ status: bridge_is_there ? 'online' : 'offline' })
-      .where(eq(bridges.id, task.bridge.id)),
-  ]);
+  const next_attempt_ms = ctx.now + (is_stale ? 1000 : retryDelay_ms(attempts, ctx.random(), backoff));
+  const [ids] = chunkJson(rows.map(row => JSON.stringify(row.id)));
+  const told = is_stale ? sql`` : sql`, attempts = attempts + 1, last_error = ${failure.message}`;
+  const wait = ctx.db.orm.run(sql`
+    UPDATE provisioning SET next_attempt_at = ${next_attempt_ms}, updated_at = ${ctx.now}${told}
+    WHERE router_id = ${router.id} AND status <> 'in_sync'
+      AND (next_attempt_at <= ${ctx.now} OR id IN (SELECT value FROM json_each(${ids})))`);
+  const router_seen = { status: ROUTER_STATUS[failure.code] ?? 'unknown', last_error: failure.message };
+  const bridge_seen = { status: failure.code === 'BRIDGE_OFFLINE' ? ('offline' as const) : ('online' as const) };
+  const observed = [
+    ctx.db.orm.update(routers).set(router_seen).where(eq(routers.id, router.id)),
+    ctx.db.orm.update(bridges).set(bridge_seen).where(eq(bridges.id, bridge.id)),
+  ];
+  const actor = { kind: 'job' as const, name: 'provisioning' };
+  await commit({ ...ctx, actor }, [wait, ...(is_stale ? [] : observed)]);
   return { next_attempt_ms, failure: toAppError(failure) };
 }
 

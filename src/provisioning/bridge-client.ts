@@ -75,12 +75,19 @@ export async function applyToRouter(
   bridge: BridgeRow,
   router: RouterRow,
   desired: Pick<ApplyRequest, 'profiles' | 'items'>,
-  item_passwords: Record<string, string>,
+  call: { item_passwords: Record<string, string>; someone_waits: boolean },
 ): Promise<z.infer<typeof ApplyAnswer>> {
   const { access, password } = await describeAccess(ambient, router);
-  const sealed = await sealForBridge(bridge, { router_password: password, item_passwords });
+  const sealed = await sealForBridge(bridge, { router_password: password, item_passwords: call.item_passwords });
   const request: ApplyRequest = { router: access, revision: router.revision, ...desired, sealed };
-  return callBridge(ambient, bridge, '/v1/apply', request, ApplyAnswer, APPLY_TIMEOUT_MS);
+  return callBridge(
+    ambient,
+    bridge,
+    '/v1/apply',
+    request,
+    ApplyAnswer,
+    call.someone_waits ? PROBE_TIMEOUT_MS : APPLY_TIMEOUT_MS,
+  );
 }
 
 async function callBridge<T extends z.ZodType>(
@@ -102,7 +109,7 @@ async function callBridge<T extends z.ZodType>(
   });
   const body = JSON.stringify(message);
   const nonce = ambient.newId();
-  const time_ms = ambient.now;
+  const time_ms = ambient.now + ambient.elapsed_ms();
   const signature = await signRequest(secret, { time_ms, nonce, method: 'POST', path, body });
   const answer = await send(bridge, path, timeout_ms, {
     'content-type': 'application/json',
@@ -116,10 +123,31 @@ async function callBridge<T extends z.ZodType>(
       'BRIDGE_OFFLINE',
       `What answered at ${bridge.url} did not sign as bridge "${bridge.name}".`,
     );
-  const content: unknown = JSON.parse(answer.text);
-  if (answer.status === 200) return answers.parse(content);
-  const { error } = BridgeError.parse(content);
-  throw new BridgeCallFailed(error.code, error.message);
+  return readAnswer(answer, answers);
+}
+
+/** An answer of another form is a bridge of another version: nothing is known of the router then. */
+function readAnswer<T extends z.ZodType>({ status, text }: { status: number; text: string }, answers: T): z.output<T> {
+  const content: unknown = JSON.parse(text);
+  const read = answers.safeParse(content);
+  if (status === 200 && read.success) return read.data;
+  const refused = BridgeError.safeParse(content);
+  if (refused.success) throw new BridgeCallFailed(refused.data.error.code, refused.data.error.message);
+  throw new BridgeCallFailed('INTERNAL_ERROR', 'The bridge’s answer was not understood: is it of the same version?');
+}
+
+/** What the largest apply is answered with, many times over. */
+const MOST_ANSWER_BYTES = 4 * 1024 * 1024;
+
+async function readText(response: Response): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  for await (const chunk of (response.body ?? []) as AsyncIterable<Uint8Array>) {
+    length += chunk.length;
+    if (length > MOST_ANSWER_BYTES) throw new Error('the answer is too long');
+    chunks.push(chunk);
+  }
+  return new Blob(chunks).text();
 }
 
 async function send(
@@ -139,7 +167,7 @@ async function send(
       redirect: 'manual',
     });
     const signature = response.headers.get(SIGNATURE_HEADER) ?? '';
-    return { status: response.status, signature, text: await response.text() };
+    return { status: response.status, signature, text: await readText(response) };
   } catch {
     throw new BridgeCallFailed('BRIDGE_OFFLINE', `Bridge "${bridge.name}" did not answer at ${bridge.url}.`);
   }

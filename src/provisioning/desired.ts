@@ -41,7 +41,7 @@ export function desiredRows(
   const desired: SecretState = {
     profile: isolated ? settings.isolir_profile : plan.profile_name,
     disabled: suspended && !isolated,
-    // an isolated line gets its address from the isolir profile's pool
+    // its own address would take it past the walled garden
     remote_address: isolated ? (static_ip ? '' : null) : static_ip,
   };
   return [{ router_id, kind: 'ppp_secret', key: pppoe_username, desired }];
@@ -70,6 +70,8 @@ export interface PlanSettingsLine {
   session_timeout: number | null;
   max_devices: number | null;
   is_unlimited: boolean;
+  /** Properties that were set once. */
+  managed?: readonly string[];
 }
 
 /** The plan's own text where it has one, else from its speeds; RouterOS names the customer's upload first. */
@@ -88,23 +90,35 @@ export function planRateLimit(plan: PlanLine, settings: PlanSettingsLine | null)
   });
 }
 
-/** The speed is always ours; what the plan doesn't say beyond it is left as the router has it. */
-export function planProfile(plan: PlanLine, settings: PlanSettingsLine | null, adopt: boolean): DesiredProfile {
-  const fields: Record<string, string> = { 'rate-limit': planRateLimit(plan, settings) };
-  const set = (property: string, value: string | number | null | undefined) => {
-    if (value !== null && value !== undefined && value !== '') fields[property] = String(value);
+/** What the settings say of a profile beyond the speed, in RouterOS words; an empty value says nothing. */
+function settingsFields(settings: PlanSettingsLine): Record<string, string> {
+  return {
+    'local-address': settings.local_address ?? '',
+    'remote-address': settings.address_pool ?? '',
+    'dns-server': settings.dns_servers.join(','),
+    'parent-queue': settings.parent_queue ?? '',
+    'queue-type': settings.queue_type ?? '',
+    'session-timeout': settings.session_timeout ? `${settings.session_timeout}s` : '',
+    'only-one': settings.max_devices === 1 ? 'yes' : '',
   };
-  set('local-address', settings?.local_address);
-  set('remote-address', settings?.address_pool);
-  set('dns-server', settings?.dns_servers.join(','));
-  set('parent-queue', settings?.parent_queue);
-  set('queue-type', settings?.queue_type);
-  set('session-timeout', settings?.session_timeout && `${settings.session_timeout}s`);
-  if (settings?.max_devices === 1) fields['only-one'] = 'yes';
+}
+
+/** Properties of the profile that these settings say something of. */
+export const profileProperties = (settings: PlanSettingsLine): string[] =>
+  Object.entries(settingsFields(settings)).flatMap(([property, value]) => (value === '' ? [] : [property]));
+
+/** The speed is always ours. Of the rest what the plan says, or said once; anything else is left as the router has it. */
+export function describePlanProfile(plan: PlanLine, settings: PlanSettingsLine | null, adopt: boolean): DesiredProfile {
+  const fields: Record<string, string> = { 'rate-limit': planRateLimit(plan, settings) };
+  for (const [property, value] of Object.entries(settings ? settingsFields(settings) : {})) {
+    if (value !== '') fields[property] = value;
+    // this one can't be unset: it has a value that says nothing
+    else if (settings?.managed?.includes(property)) fields[property] = property === 'only-one' ? 'default' : '';
+  }
   return { name: plan.profile_name, marker: planMarker(plan.id), adopt, fields };
 }
 
-export function isolirProfile(settings: SuspensionSettings): DesiredProfile {
+export function describeIsolirProfile(settings: SuspensionSettings): DesiredProfile {
   const rate_limit = formatRateLimit({
     upload_kbps: settings.isolir_upload_kbps,
     download_kbps: settings.isolir_download_kbps,

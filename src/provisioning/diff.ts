@@ -93,11 +93,12 @@ export function planSecret(item: DesiredItem, observed: ObservedRow | undefined,
   const wanted = { ...secretProps(desired), comment: withMarker(observed.comment, marker) };
   const props = findDifferences('/ppp/secret', observed, wanted);
   if (password !== null && mustWritePassword(item, observed, password)) props.password = password;
-  if (Object.keys(props).length === 0) return unchanged(ref);
+  const must_end = item.end_session ? key : null;
+  if (Object.keys(props).length === 0) return { ...unchanged(ref), end_session: must_end };
   const change: Change = { menu: '/ppp/secret', verb: 'set', id: observed['.id']!, props };
   // a new comment is no reason to throw a subscriber off the line
   const only_comment = Object.keys(props).every(property => property === 'comment');
-  return { ...unchanged(ref, 'changed'), change, end_session: only_comment ? null : key };
+  return { ...unchanged(ref, 'changed'), change, end_session: only_comment ? must_end : key };
 }
 
 function planRemoval({ ref, key, adopt }: DesiredItem, observed: ObservedRow | undefined): Step {

@@ -128,6 +128,17 @@ export function raiseRouter(ctx: Context, router_id: string): Write[] {
   return [...raiseRevisions(ctx, [router_id]), ctx.db.orm.update(provisioning).set(raised(ctx)).where(its_rows)];
 }
 
+/** Lines on the isolir profile follow it when it changes, or gets another name. */
+export function raiseIsolated(ctx: Context, from: string, to: string, router_ids: readonly string[]): Write[] {
+  const desired = sql`json_set(${provisioning.desired}, '$.profile', ${to})`;
+  const isolated = sql`${provisioning.desired} ->> 'profile' = ${from}`;
+  const rows = ctx.db.orm
+    .update(provisioning)
+    .set({ ...raised(ctx), desired })
+    .where(isolated);
+  return [rows, ...raiseRevisions(ctx, router_ids)];
+}
+
 /** All lines on a plan must be looked at anew, since the plan's profile changed. */
 export function raisePlan(ctx: Context, plan_id: string): Write[] {
   const its_customers = ctx.db.orm

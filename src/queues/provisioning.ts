@@ -1,21 +1,8 @@
-import type { Ambient, Context } from '../context.ts';
+import type { Ambient } from '../context.ts';
 import { applyDesired } from '../provisioning/apply.ts';
 import { makeContext } from '../tenancy/enter.ts';
 import { findTenant } from '../tenancy/directory.ts';
-
-/** "Look at this router": no more. What is to be done is read when the message is handled. */
-export interface ProvisioningMessage {
-  tenant_id: string;
-  router_id: string;
-}
-
-export async function wakeProvisioning(ctx: Context, router_ids: readonly string[], delay_seconds = 0): Promise<void> {
-  const messages = router_ids.map(router_id => ({
-    body: { tenant_id: ctx.tenant.id, router_id },
-    delaySeconds: delay_seconds,
-  }));
-  await ctx.env.PROVISIONING_QUEUE.sendBatch(messages);
-}
+import { wakeProvisioning, type ProvisioningMessage } from './wake.ts';
 
 /** Brings one router to its desired state; when it can't be reached, looks again later. */
 export async function handleProvisioning(

@@ -45,15 +45,15 @@ export const platform_admins = sqliteTable('platform_admins', {
   ...timestamps,
 });
 
-/** Brought up to date once in an isolate's life, whoever comes first. */
-let ready: Promise<unknown> | null = null;
+/**
+ * True once this isolate saw the directory up to date. Only facts are kept between requests, never promises: what one
+ * request waits for, another can't (and a cancelled one would leave all of them waiting).
+ */
+let is_ready = false;
 
 export async function openDirectory(env: Env): Promise<Database> {
-  ready ??= bringUp(env.DIRECTORY_DB, DIRECTORY_MIGRATIONS).catch(error => {
-    ready = null;
-    throw error;
-  });
-  await ready;
+  if (!is_ready) await bringUp(env.DIRECTORY_DB, DIRECTORY_MIGRATIONS);
+  is_ready = true;
   return openDatabase(env.DIRECTORY_DB, 'first-primary');
 }
 
@@ -69,7 +69,7 @@ export function forgetTenants(): void {
 /** For tests, which empty all storage between each other. */
 export function forgetDirectory(): void {
   forgetTenants();
-  ready = null;
+  is_ready = false;
 }
 
 /** By id or slug; no round trip while this isolate knows it. */

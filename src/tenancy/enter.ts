@@ -31,10 +31,10 @@ export async function enterTenant(ambient: Ambient, request: Request, door: Door
 export async function makeContext(ambient: Ambient, tenant: Tenant, actor: Actor, request?: Request): Promise<Context> {
   if (tenant.status !== 'active' || !tenant.shard) throw new AppError('TENANT_SUSPENDED');
   await ensureTenantSchema(ambient.env, tenant);
-  const reads_only = request?.method === 'GET';
-  const bookmark = request?.headers.get('x-d1-bookmark');
-  const start =
-    bookmark && /^[\w-]{1,200}$/.test(bookmark) ? bookmark : reads_only ? 'first-unconstrained' : 'first-primary';
+  // writers decide on the newest state, whatever bookmark they hold
+  const bookmark = request?.headers.get('x-d1-bookmark') ?? '';
+  const reader = /^[\w-]{1,200}$/.test(bookmark) ? bookmark : 'first-unconstrained';
+  const start = request?.method === 'GET' ? reader : 'first-primary';
   const if_match = request?.headers.get('if-match');
   return {
     ...ambient,

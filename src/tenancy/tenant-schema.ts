@@ -8,21 +8,12 @@ import { TENANT_MIGRATIONS } from './migrations.ts';
 
 export const TENANT_SCHEMA_VERSION = schemaVersion(TENANT_MIGRATIONS);
 
-/** Upgrades under way in this isolate: ten requests at the same moment wait for the same one. */
-const under_way = new Map<string, Promise<void>>();
-
-/** Brings a tenant's database to the schema that this code was written for. */
+/**
+ * Brings a tenant's database to the schema that this code was written for. Of ten requests that come at the same moment
+ * each looks, and each migration is applied by one of them (see bringUp).
+ */
 export async function ensureTenantSchema(env: Env, tenant: Tenant): Promise<void> {
   if (tenant.schema_version >= TENANT_SCHEMA_VERSION) return;
-  let upgrade = under_way.get(tenant.id);
-  if (!upgrade) {
-    upgrade = upgradeTenant(env, tenant).finally(() => under_way.delete(tenant.id));
-    under_way.set(tenant.id, upgrade);
-  }
-  await upgrade;
-}
-
-async function upgradeTenant(env: Env, tenant: Tenant): Promise<void> {
   const schema_version = await bringUp(tenantDatabase(env, tenant.shard!), TENANT_MIGRATIONS);
   const db = await openDirectory(env);
   await runTogether(db, [

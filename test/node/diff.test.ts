@@ -4,8 +4,8 @@ import { parseRateLimit } from '../../src/lib/routeros/values.ts';
 import type { DesiredItem, DesiredProfile, SecretState } from '../../src/protocol/messages.ts';
 import {
   desiredRows,
-  isolirProfile,
-  planProfile as profileOfPlan,
+  describeIsolirProfile,
+  describePlanProfile,
   planRateLimit,
   type CustomerLine,
   type PlanLine,
@@ -115,6 +115,7 @@ const item: fc.Arbitrary<DesiredItem> = fc.record({
   adopt: fc.boolean(),
   desired: fc.option(state, { nil: null, freq: 4 }),
   password_written: fc.boolean(),
+  end_session: fc.constant(false),
 });
 
 const desired_profile: fc.Arbitrary<DesiredProfile> = fc.record({
@@ -207,6 +208,7 @@ describe('planSecret', () => {
             remote_address: row['remote-address'] ?? null,
           },
           password_written: true,
+          end_session: false,
         };
         const step = planSecret(wanted, observed, pass);
         expect(step.change).toEqual({
@@ -312,6 +314,7 @@ describe('planProfile', () => {
       adopt: false,
       desired: { profile: 'p99', disabled: false, remote_address: null },
       password_written: false,
+      end_session: false,
     };
     expect(() => router.apply(planSecret(wanted, undefined, 'a'))).toThrow('does not match');
     router.apply(planProfile(profile, undefined));
@@ -431,7 +434,7 @@ describe('planRateLimit', () => {
   it('the profile manages its speed and what the plan says, and no more', () => {
     fc.assert(
       fc.property(plan, settings, fc.boolean(), (wanted, more, adopt) => {
-        const { name, marker, fields, ...rest } = profileOfPlan(wanted, more, adopt);
+        const { name, marker, fields, ...rest } = describePlanProfile(wanted, more, adopt);
         expect(rest).toEqual({ adopt });
         expect([name, marker]).toEqual([wanted.profile_name, `rukun:plan:${wanted.id.slice(0, 8)}`]);
         const says: Record<string, unknown> = {
@@ -453,7 +456,7 @@ describe('planRateLimit', () => {
   it('the isolir profile has the speed and the list of the settings', () => {
     fc.assert(
       fc.property(suspension, policy => {
-        const { name, fields, adopt } = isolirProfile(policy);
+        const { name, fields, adopt } = describeIsolirProfile(policy);
         const limit = parseRateLimit(fields['rate-limit']!)!;
         expect([name, fields['address-list'], adopt]).toEqual([
           policy.isolir_profile,

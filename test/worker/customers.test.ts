@@ -472,8 +472,7 @@ describe('status flow', () => {
     expect((await apply(tenant, id, 'activate', { date: '2026-01-31' })).data.activation_date).toBe('2026-01-31');
     expect((await apply(tenant, id, 'suspend', { reason: 'abuse' })).data.suspension_reason).toBe('abuse');
     expect((await apply(tenant, id, 'resume')).data.suspension_reason).toBeNull();
-    // `overdue` is the billing job's to say
-    expect((await apply(tenant, id, 'suspend', { reason: 'overdue' })).data.suspension_reason).toBe('manual');
+    expect((await apply(tenant, id, 'suspend', { reason: 'overdue' })).data.suspension_reason).toBe('overdue');
     const ended = (await apply(tenant, id, 'terminate', { date: '2026-02-28', reason: 'pindah rumah' })).data;
     expect(ended).toMatchObject({ termination_date: '2026-02-28', termination_reason: 'pindah rumah' });
     const back = (await apply(tenant, id, 'reactivate')).data;
@@ -1036,5 +1035,54 @@ describe('photos', () => {
     expect((await tenant.call('GET', `/customers/${id}/photos/house_photo`)).status).toBe(404);
     expect((await tenant.call('GET', `/customers/${id}/photos/passport`)).status).toBe(400);
     expect(await keysOf(other)).toEqual([]);
+  });
+});
+
+describe('what waits', () => {
+  test('a planned plan change is listed, and one that was replaced is not applied', async () => {
+    const tenant = await TestTenant.signUp();
+    const [now, then, other] = [await tenant.addPlan(), await tenant.addPlan(), await tenant.addPlan()];
+    const { id } = await tenant.addCustomer(now.id);
+    const later = new Date(Date.now() + 5 * 86_400_000).toISOString().slice(0, 10);
+    await tenant.post(`/customers/${id}/change-plan`, { service_plan_id: then.id, effective_date: later });
+    expect(await tenant.get(`/customers/${id}/plan-changes`)).toMatchObject([
+      { to_plan_id: then.id, applied_at: null },
+    ]);
+    await tenant.post(`/customers/${id}/change-plan`, { service_plan_id: other.id });
+    const changes = await tenant.get(`/customers/${id}/plan-changes`);
+    expect(changes.map((change: { to_plan_id: string }) => change.to_plan_id)).toEqual([other.id]);
+    const past = { service_plan_id: then.id, effective_date: '2020-01-01' };
+    const refused = await tenant.call('POST', `/customers/${id}/change-plan`, { body: past });
+    expect([refused.status, Object.keys(refused.error.details!)]).toEqual([400, ['effective_date']]);
+  });
+
+  test('the reason that somebody gave is in the history', async () => {
+    const tenant = await TestTenant.signUp();
+    const { id } = await tenant.addCustomer((await tenant.addPlan()).id);
+    await tenant.post(`/customers/${id}/activate`);
+    await tenant.post(`/customers/${id}/suspend`, { reason: 'Nunggak dua bulan' });
+    const [event] = await tenant.get(`/customers/${id}/audit-logs`);
+    expect(event).toMatchObject({ type: 'customer.suspended', data: { reason: 'Nunggak dua bulan' } });
+    expect(await tenant.post(`/customers/${id}/resume`)).toMatchObject({ status: 'active', suspension_reason: null });
+    const overdue = await tenant.post(`/customers/${id}/suspend`, { reason: 'overdue' });
+    expect(overdue.suspension_reason).toBe('overdue');
+  });
+
+  test('names hold no line breaks, secrets no mask, and a query no more than ten custom fields', async () => {
+    const tenant = await TestTenant.signUp();
+    const plan = await tenant.addPlan();
+    const bad: [string, string][] = [
+      ['full_name', 'a\nBcc: x'],
+      ['pppoe_username', 'a\tb'],
+      ['pppoe_password', '••••••••'],
+    ];
+    for (const [field, value] of bad) {
+      const body = { full_name: 'A', phone: '0812 3456', address: 'x', service_plan_id: plan.id, [field]: value };
+      const answer = await tenant.call('POST', '/customers', { body });
+      expect([answer.status, Object.keys(answer.error.details!)]).toEqual([400, [field]]);
+    }
+    const query = Object.fromEntries(Array.from({ length: 60 }, (_, index) => [`custom_fields.a${index}`, '1']));
+    expect((await tenant.call('GET', '/customers', { query })).status).toBe(400);
+    expect((await tenant.call('GET', '/customers', { query: { 'custom_fields.A b': '1' } })).status).toBe(400);
   });
 });

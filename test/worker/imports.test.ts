@@ -5,7 +5,7 @@ import type { Context } from '../../src/context.ts';
 import { runImportJob } from '../../src/jobs/import-secrets.ts';
 import { formatExport, parseExport, quoteValue } from '../../src/lib/routeros/export-file.ts';
 import { parseRateLimit } from '../../src/lib/routeros/values.ts';
-import { planProfile } from '../../src/provisioning/desired.ts';
+import { describePlanProfile } from '../../src/provisioning/desired.ts';
 import type { JobMessage } from '../../src/queues/jobs.ts';
 import { importFile } from '../../src/resources/imports/actions.ts';
 import { planImport, type KnownState } from '../../src/resources/imports/rules.ts';
@@ -760,6 +760,18 @@ describe('the job', () => {
     },
   );
 
+  test('whose plan was deleted meanwhile ends as failed, and says why', async () => {
+    const tenant = await TestTenant.signUp();
+    const { id } = await prepare(tenant, makeExport(3));
+    const plans = await tenant.get('/service-plans', { is_active: 'all' });
+    for (const plan of plans) expect((await tenant.call('DELETE', `/service-plans/${plan.id}`)).status).toBe(200);
+    await runImportJob(await makeTestContext(tenant), id);
+    const job = await tenant.get(`/jobs/${id}`);
+    expect(job).toMatchObject({ status: 'failed', succeeded: 0, failed: 3, errors: [expect.any(String)] });
+    const items = await tenant.get(`/imports/${job.subject_id}/items`);
+    expect(items.map((item: { outcome: string }) => item.outcome)).toEqual(['failed', 'failed', 'failed']);
+  });
+
   test('run several times at once makes no customer twice', async () => {
     const tenant = await TestTenant.signUp();
     const { id } = await prepare(tenant, makeExport(1_200));
@@ -1064,7 +1076,7 @@ describe('adoption', () => {
         );
         const { plans } = planImport(file, known, { filter_disabled: false, adopts: true });
         const [draft] = plans;
-        const { fields } = planProfile({ ...draft!, id: crypto.randomUUID() }, draft!.settings, true);
+        const { fields } = describePlanProfile({ ...draft!, id: crypto.randomUUID() }, draft!.settings, true);
         const said = parseRateLimit(fields['rate-limit'] || '0')!;
         const nothing = [0, 0];
         const is_given = (at: number) => parts > at;

@@ -87,7 +87,6 @@ describe('plans', () => {
     expect((await make({ name: 'Lama', profile_name: 'default 20M' })).data.profile_name).toBe('default 20M');
     const taken: [object, string][] = [
       [{ name: 'Paket 10 Mbps', profile_name: 'other' }, 'name'],
-      [{ name: 'paket 10-mbps' }, 'profile_name'],
       [{ name: 'Lain', profile_name: 'paket-10-mbps' }, 'profile_name'],
     ];
     for (const [fields, field] of taken)
@@ -99,6 +98,33 @@ describe('plans', () => {
     expect(renamed).toMatchObject({ name: 'Paket Baru', profile_name: 'paket-10-mbps' });
     const other = () => tenant.call('PUT', path, { body: { name: 'Lagi', profile_name: 'paket-baru' } });
     expect(refusal(await changesNothing(tenant, other))).toEqual([400, 'VALIDATION_ERROR', 'profile_name']);
+  });
+
+  test('a profile name that nobody sent is made unique', async () => {
+    const tenant = await TestTenant.signUp();
+    const names = ['Paket 10', 'paket-10', 'PAKET  10!', 'Isolir'];
+    const made: string[] = [];
+    for (const name of names) made.push((await tenant.addPlan({ name })).profile_name);
+    expect(made).toEqual(['paket-10', 'paket-10-2', 'paket-10-3', 'isolir-2']);
+  });
+
+  test('who pays the plan’s price follows it, with an event each; an agreed fee stays', async () => {
+    const tenant = await TestTenant.signUp();
+    const plan = await tenant.addPlan({ price: 100_000 });
+    const [usual, agreed] = [
+      await tenant.addCustomer(plan.id),
+      await tenant.addCustomer(plan.id, { monthly_fee: 80_000 }),
+    ];
+    await tenant.put(`/service-plans/${plan.id}`, { price: 120_000 });
+    const fee = async ({ id }: { id: string }) => (await tenant.get(`/customers/${id}`)).monthly_fee;
+    expect([await fee(usual), await fee(agreed)]).toEqual([120_000, 80_000]);
+    const [event] = await tenant.get(`/customers/${usual.id}/audit-logs`);
+    expect(event).toMatchObject({ type: 'customer.updated', changes: { monthly_fee: [100_000, 120_000] } });
+    expect(event.user_id).toBe(tenant.admin.id);
+    expect(await tenant.get(`/customers/${agreed.id}/audit-logs`)).toHaveLength(1);
+    const dearer = await tenant.addPlan({ price: 200_000 });
+    await tenant.post(`/customers/${usual.id}/change-plan`, { service_plan_id: dearer.id });
+    expect(await fee(usual)).toBe(200_000);
   });
 
   test('a RouterOS rate limit that is none is refused', async () => {

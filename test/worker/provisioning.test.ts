@@ -4,7 +4,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { seal } from '../../src/auth/sealing.ts';
 import { SIGNATURE_HEADER } from '../../src/protocol/signature.ts';
 import { sweepTenant } from '../../src/jobs/sweep.ts';
-import type { ProvisioningMessage } from '../../src/queues/provisioning.ts';
+import type { ProvisioningMessage } from '../../src/queues/wake.ts';
 import {
   clearFaults,
   DEAD_PORT,
@@ -198,6 +198,65 @@ describe('a line on its router', () => {
     await world.tenant.put(`/routers/${world.router_id}`, { port: env.TEST_NETWORK.router.port });
     await world.waitFor(id);
     expect(await findSecret(pppoe_username)).toBeDefined();
+  });
+
+  test('P27 a session that is up although the secret was disabled by hand ends with the suspension', async () => {
+    const world = await NetworkTenant.make();
+    const { id, pppoe_username } = await world.addLine((await world.addPlan()).id);
+    expect(await dialIn(pppoe_username)).toBe(true);
+    await loadOnRouter(`/ppp secret set [ find name=${pppoe_username} ] disabled=yes`);
+    expect(await isOnline(pppoe_username)).toBe(true);
+    await world.tenant.post(`/customers/${id}/suspend`);
+    await world.waitFor(id);
+    expect(await isOnline(pppoe_username)).toBe(false);
+  });
+
+  test('P27 the isolated follow the isolir settings: rate and name', async () => {
+    const world = await NetworkTenant.make();
+    const [first, second] = [uniqueName('isolir'), uniqueName('isolir')];
+    await world.tenant.put('/settings', { suspension_policy: 'isolir', isolir_profile: first });
+    const { id, pppoe_username } = await world.addLine((await world.addPlan()).id);
+    await world.tenant.post(`/customers/${id}/suspend`);
+    await world.waitFor(id);
+    await world.tenant.put('/settings', { isolir_download_kbps: 128 });
+    await world.waitFor(id);
+    expect((await findProfile(first))!['rate-limit']).toBe('64k/128k');
+    await world.tenant.put('/settings', { isolir_profile: second });
+    await world.waitFor(id);
+    expect(await findSecret(pppoe_username)).toMatchObject({ profile: second });
+    const plan = await world.addPlan();
+    const taken = await world.tenant.call('PUT', '/settings', { body: { isolir_profile: plan.profile_name } });
+    expect([taken.status, Object.keys(taken.error.details!)]).toEqual([400, ['isolir_profile']]);
+    const clash = { name: 'X', profile_name: second, download_kbps: 1, upload_kbps: 1, price: 1 };
+    expect((await world.tenant.call('POST', '/service-plans', { body: clash })).status).toBe(400);
+  });
+
+  test('P26 a plan setting that is emptied is emptied on the router, and others stay as they are there', async () => {
+    const world = await NetworkTenant.make();
+    const plan = await world.addPlan();
+    const { id } = await world.addLine(plan.id);
+    await loadOnRouter(`/ppp profile set [ find name=${plan.profile_name} ] local-address=10.9.9.1`);
+    const settings = `/service-plans/${plan.id}/advanced`;
+    await world.tenant.put(settings, { dns_servers: ['1.1.1.1'], session_timeout: 3600, max_devices: 1 });
+    await world.waitFor(id);
+    expect(await findProfile(plan.profile_name)).toMatchObject({ 'dns-server': '1.1.1.1', 'only-one': 'yes' });
+    await world.tenant.put(settings, { dns_servers: [], session_timeout: null, max_devices: null });
+    await world.waitFor(id);
+    const profile = await findProfile(plan.profile_name);
+    expect(profile).toMatchObject({ 'local-address': '10.9.9.1', 'only-one': 'default' });
+    expect([profile!['dns-server'] ?? '', profile!['session-timeout'] ?? '']).toEqual(['', '']);
+  });
+
+  test('a router is not deleted while something of ours may still stand on it', async () => {
+    const world = await NetworkTenant.make();
+    const { id } = await world.addLine((await world.addPlan()).id);
+    await takeRouterAway();
+    await world.tenant.put(`/customers/${id}`, { router_id: null });
+    expect((await world.tenant.call('DELETE', `/routers/${world.router_id}`)).error.code).toBe('IN_USE');
+    await clearFaults();
+    await world.query('UPDATE provisioning SET next_attempt_at = 1');
+    await world.tenant.post(`/customers/${id}/provisioning/sync`);
+    expect((await world.tenant.call('DELETE', `/routers/${world.router_id}`)).status).toBe(200);
   });
 
   test('P28 terminating removes the secret', async () => {

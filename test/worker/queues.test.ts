@@ -10,7 +10,7 @@ import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { sweep, sweepTenant } from '../../src/jobs/sweep.ts';
 import type { JobMessage } from '../../src/queues/jobs.ts';
-import type { ProvisioningMessage } from '../../src/queues/provisioning.ts';
+import type { ProvisioningMessage } from '../../src/queues/wake.ts';
 import { importFile } from '../../src/resources/imports/actions.ts';
 import { forgetDirectory } from '../../src/tenancy/directory.ts';
 import { TENANT_SCHEMA_VERSION } from '../../src/tenancy/tenant-schema.ts';

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { z } from 'zod';
 import { routes } from '../../src/app.ts';
-import { seal, unseal } from '../../src/auth/sealing.ts';
+import { fingerprintSecret, isSameSecret, seal, unseal } from '../../src/auth/sealing.ts';
 import { type Answer, call, PASSWORD, TestTenant } from '../support/world.ts';
 
 /** Secrets stay secret, and no input is ever code. */
@@ -460,4 +460,17 @@ describe('P52 hostile input', () => {
     const { events: _before, ...rows_before } = before;
     expect(rows).toEqual(rows_before);
   });
+});
+
+test('P23 a fingerprint of a secret holds after a new key was put in front, and for that place and secret alone', async () => {
+  const place = { row_id: crypto.randomUUID(), column: 'pppoe_password' };
+  const hash = await fingerprintSecret(env, place, 'rahasia');
+  const newer = { kid: 'newer', key: btoa(String.fromCharCode(...crypto.getRandomValues(new Uint8Array(32)))) };
+  const [old_keys] = [JSON.parse(env.SEALING_KEYS) as object[]];
+  const rotated = { ...env, SEALING_KEYS: JSON.stringify([newer, ...old_keys]) };
+  expect(await isSameSecret(rotated, place, 'rahasia', hash)).toBe(true);
+  expect(await isSameSecret(rotated, place, 'lain', hash)).toBe(false);
+  expect(await isSameSecret(rotated, { ...place, row_id: 'x' }, 'rahasia', hash)).toBe(false);
+  expect(await isSameSecret({ ...env, SEALING_KEYS: JSON.stringify([newer]) }, place, 'rahasia', hash)).toBe(false);
+  expect(await isSameSecret(env, place, 'rahasia', null)).toBe(false);
 });

@@ -20,6 +20,7 @@ export const AuditLog = z
     changes: z
       .record(z.string(), z.tuple([z.unknown(), z.unknown()]))
       .describe('Field → [old, new]; secrets are masked.'),
+    data: z.record(z.string(), z.unknown()).describe('What else is known of it: the reason given, the router, …'),
     ip_address: z.string().nullable(),
     request_id: z.string().nullable(),
     created_at: Instant,
@@ -45,7 +46,6 @@ export const audit_list = list({
   ties: [events.seq],
   counter: 'events',
   fields: Object.keys(AuditLog.shape),
-  omit: ['data'],
 });
 
 export const auditLogsResource: Resource = {

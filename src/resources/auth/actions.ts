@@ -14,6 +14,7 @@ import type { Context } from '../../context.ts';
 import { commit, mustChange, RaceLost, updateRow, type Write } from '../../db/commit.ts';
 import { read } from '../../db/session.ts';
 import { invalidField, unauthorized } from '../../errors.ts';
+import { MASK } from '../../http/fields.ts';
 import { toIso } from '../../lib/time.ts';
 import { hashNewPassword, refresh_tokens, revokeRefreshTokens, users, type UserRow } from '../users/index.ts';
 import type { Credentials, PasswordChange, RefreshInput, Session } from './schema.ts';
@@ -130,6 +131,7 @@ export async function refreshSession(
 
 export async function logOut(ctx: Context, body: z.output<typeof RefreshInput>) {
   const { found, user } = await findRefreshToken(ctx, body.refresh_token);
+  if (found.revoked_at !== null) throw unauthorized();
   await commit(actingAs(ctx, user), [revokeFamily(ctx, found.family_id)], {
     type: 'user.logged_out',
     action: 'logout',
@@ -163,7 +165,7 @@ export async function changePassword(
     type: 'user.password_changed',
     action: 'update',
     entity_id: user.id,
-    changes: { password_hash: ['••••••••', '••••••••'] },
+    changes: { password_hash: [MASK, MASK] },
   });
   return session.answer;
 }

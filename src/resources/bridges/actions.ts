@@ -90,5 +90,11 @@ export function checkBridgeUrl(ctx: Context, text: string): void {
   if (!bare) throw invalidField('url', 'is not an address like https://bridge.example.net');
   const is_loopback = LOOPBACK.test(url.hostname);
   if (url.protocol === 'http:' && is_loopback && ctx.env.ALLOW_LOOPBACK_BRIDGE === 'yes') return;
-  if (url.protocol !== 'https:' || is_loopback) throw invalidField('url', 'must be https');
+  if (url.protocol !== 'https:') throw invalidField('url', 'must be https');
+  // a tunnel has a host name of its own: no address of some network, and none of ours
+  const host = url.hostname.replace(/\.$/, '');
+  const is_name = /^[a-z0-9-]+(\.[a-z0-9-]+)*\.[a-z][a-z0-9-]*$/.test(host) && !host.endsWith('.localhost');
+  if (!is_name) throw invalidField('url', 'must name a host, as a tunnel does');
+  if (host === ctx.env.BASE_DOMAIN || host.endsWith(`.${ctx.env.BASE_DOMAIN}`))
+    throw invalidField('url', 'is an address of this service itself');
 }

@@ -3,7 +3,7 @@ import type { z } from 'zod';
 import { seal } from '../../auth/sealing.ts';
 import { makeSecret } from '../../auth/tokens.ts';
 import type { Context } from '../../context.ts';
-import { commit, updateRow, type Write } from '../../db/commit.ts';
+import { commit, mustChange, RaceLost, updateRow, type Write } from '../../db/commit.ts';
 import { takeFromSequence } from '../../db/sequences.ts';
 import { read, runTogether } from '../../db/session.ts';
 import { invalidField } from '../../errors.ts';
@@ -12,7 +12,7 @@ import { localDate, toIso } from '../../lib/time.ts';
 import { setDesired } from '../../provisioning/set-desired.ts';
 import { logFailure } from '../../log.ts';
 import { routers } from '../routers/table.ts';
-import { service_plans } from '../service-plans/table.ts';
+import { service_plans, type PlanRow } from '../service-plans/table.ts';
 import { selectSettings } from '../settings/index.ts';
 import { zones } from '../zones/index.ts';
 import { customerChanged, customerChanges, customerCreated } from './events.ts';
@@ -127,6 +127,7 @@ export async function updateCustomer(ctx: Context, id: string, sent: Sent): Prom
   checkReferences(sent, { plan, router, zone });
   const { customer } = line;
   let patch = await patchOf(ctx, customer, sent, line.settings.country);
+  rules.checkLineNamed({ ...customer, ...patch });
   const moves = plan && plan.id !== customer.service_plan_id ? plan : null;
   if (moves) {
     rules.checkPlanOffered(moves);
@@ -174,7 +175,7 @@ async function changeLine(
   return changed;
 }
 
-type StatusRule = (customer: CustomerRow, moment: rules.Moment) => Patch;
+type StatusRule = (customer: CustomerRow, moment: rules.Moment, plan: PlanRow) => Patch;
 
 const today = (ctx: Context) => localDate(ctx.now, ctx.tenant.timezone);
 
@@ -187,7 +188,7 @@ async function changeStatus(
 ): Promise<CustomerRow> {
   const line = toLine(await read(ctx, ...selectLine(ctx, id)));
   const moment = { date: body.date ?? today(ctx), today: today(ctx), reason: body.reason };
-  const patch = rule(line.customer, moment);
+  const patch = rule(line.customer, moment, line.plan);
   // an ended customer has nothing to wait for
   const writes = patch.status === 'terminated' ? [forgetWaitingPlanChange(ctx, id)] : [];
   return changeLine(ctx, line, patch, happened, { writes, data: { date: moment.date, reason: body.reason ?? null } });
@@ -264,6 +265,8 @@ export async function changeCustomerPlan(ctx: Context, id: string, body: z.outpu
   const { customer } = line;
   if (!plan) throw invalidField('service_plan_id', 'names no plan');
   rules.checkPlanOffered(plan);
+  if (body.effective_date !== undefined && body.effective_date < today(ctx))
+    throw invalidField('effective_date', 'is in the past');
   if (plan.id === customer.service_plan_id) throw invalidField('service_plan_id', 'is the plan already');
   const patch = rules.changePlan(customer, line.plan, plan);
   const change = recordPlanChange(ctx, customer, body);
@@ -303,8 +306,8 @@ async function applyPlanChange(ctx: Context, change: PlanChangeRow): Promise<voi
   const done = ctx.db.orm
     .update(customer_plan_changes)
     .set({ applied_at: toIso(ctx.now) })
-    .where(eq(customer_plan_changes.id, change.id));
+    .where(and(eq(customer_plan_changes.id, change.id), isNull(customer_plan_changes.applied_at)));
   const patch = rules.changePlan(line.customer, line.plan, plan!);
   const data = { effective_date: change.effective_date };
-  await changeLine(ctx, line, patch, 'plan_changed', { plan: plan!, writes: [done], data });
+  await changeLine(ctx, line, patch, 'plan_changed', { plan: plan!, writes: [mustChange(done, new RaceLost())], data });
 }

@@ -15,10 +15,11 @@ import { Ticket, ticket_list, tickets } from '../tickets/index.ts';
 import { DailyUsage, usage_daily, usage_list } from '../usage/index.ts';
 import * as actions from './actions.ts';
 import { getPhoto, MOST_PHOTO_BYTES, PhotoForm, PhotoKind, storePhotos } from './photos.ts';
-import { customer_list, getCustomer, ofCustomer, readStats } from './queries.ts';
+import { customer_list, getCustomer, ofCustomer, plan_change_list, readStats } from './queries.ts';
 import {
   Customer,
   CustomerInput,
+  CustomerPlanChange,
   CustomerStats,
   CustomerUpdate,
   Hold,
@@ -27,6 +28,7 @@ import {
   StatusChange,
   toCustomer,
 } from './schema.ts';
+import { customer_plan_changes } from './table.ts';
 
 /** `POST /:id/suspend` and its like: the same shape, another verb. */
 const statusEndpoint = (verb: string, summary: string, run: typeof actions.activateCustomer) =>
@@ -152,6 +154,12 @@ export const customersResource: Resource = {
       item: AuditLog,
       list: audit_list,
       of: id => eq(events.customer_id, id),
+    }),
+    'GET /:id/plan-changes': listEndpoint('planChanges', 'Plan changes of a customer, done and waiting', {
+      needs: 'customers:read',
+      item: CustomerPlanChange,
+      list: plan_change_list,
+      of: id => eq(customer_plan_changes.customer_id, id),
     }),
     'GET /:id/payments': listEndpoint('payments', 'A customer’s dues, open and settled', {
       needs: 'payments:read',

@@ -11,8 +11,15 @@ import { selectCustomerRows } from '../../provisioning/apply.ts';
 import type { ProvisioningRow } from '../provisioning/table.ts';
 import { service_plans, type PlanRow } from '../service-plans/table.ts';
 import { selectSettings, type SettingsRow } from '../settings/index.ts';
-import { Customer, CustomerStatus, type CustomerStats } from './schema.ts';
-import { BILLING_TYPES, CONNECTION_TYPES, customers, CUSTOMER_STATUSES, type CustomerRow } from './table.ts';
+import { Customer, CustomerPlanChange, CustomerStatus, type CustomerStats } from './schema.ts';
+import {
+  customer_plan_changes,
+  BILLING_TYPES,
+  CONNECTION_TYPES,
+  customers,
+  CUSTOMER_STATUSES,
+  type CustomerRow,
+} from './table.ts';
 
 const present = isNull(customers.deleted_at);
 
@@ -49,6 +56,8 @@ export const customer_list = list({
   },
   dynamic: {
     prefix: 'custom_fields.',
+    key: /^[a-z][a-z0-9_]{0,39}$/,
+    most: 10,
     condition: (key, value) =>
       sql`${customers.id} IN (SELECT customer_id FROM customer_custom_fields WHERE key = ${key} AND value = ${value})`,
   },
@@ -67,6 +76,14 @@ export const customer_list = list({
   search: searchCustomers,
   fields: Object.keys(Customer.shape),
   omit: ['search_text'],
+});
+
+export const plan_change_list = list({
+  table: customer_plan_changes,
+  filters: {},
+  sort: ['created_at', 'effective_date'],
+  default_sort: '-created_at',
+  fields: Object.keys(CustomerPlanChange.shape),
 });
 
 export const selectCustomer = (ctx: Context, id: string) =>

@@ -30,19 +30,26 @@ function notInFuture({ date, today }: Moment): void {
   if (date > today) throw invalidField('date', 'is in the future');
 }
 
-export function activate(customer: CustomerRow, moment: Moment): Patch {
+/** A PPPoE line that is up on a router has a name there. */
+export function checkLineNamed(customer: CustomerRow): void {
+  const is_up = customer.status === 'active' || customer.status === 'suspended';
+  if (is_up && customer.connection_type === 'pppoe' && customer.router_id && !customer.pppoe_username)
+    throw invalidField('pppoe_username', 'is required for a line on a router');
+}
+
+export function activate(customer: CustomerRow, moment: Moment, plan: { price: number | null }): Patch {
   mustBe(customer, ['pending_activation'], 'activated');
+  if (plan.price === null) throw invalidField('service_plan_id', 'names a plan without a price');
   notInFuture(moment);
-  if (customer.connection_type === 'pppoe' && customer.router_id && !customer.pppoe_username)
-    throw invalidField('pppoe_username', 'is required before a line on a router can be activated');
+  checkLineNamed({ ...customer, status: 'active' });
   return { status: 'active', activation_date: moment.date };
 }
 
-/** Suspended as `overdue` is the billing job's to say: paying resumes those alone. */
+/** Who is suspended as `overdue` is resumed by paying, and no other. */
 export function suspend(customer: CustomerRow, moment: Moment): Patch {
   mustBe(customer, ['active'], 'suspended');
   notInFuture(moment);
-  const named = SUSPENSION_REASONS.find(reason => reason === moment.reason && reason !== 'overdue');
+  const named = SUSPENSION_REASONS.find(reason => reason === moment.reason);
   return { status: 'suspended', suspension_reason: named ?? 'manual' };
 }
 

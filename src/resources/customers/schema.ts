@@ -11,6 +11,8 @@ import {
   MoneyOrZero,
   note,
   Phone,
+  MASK,
+  secretText,
 } from '../../http/fields.ts';
 import { BILLING_TYPES, CONNECTION_TYPES, CUSTOMER_STATUSES, SUSPENSION_REASONS, type CustomerRow } from './table.ts';
 
@@ -53,7 +55,7 @@ export const CustomerInput = z
     router_id: Id.nullable().optional().describe('Default: the default router, for PPPoE. Null: no router yet.'),
     connection_type: z.enum(CONNECTION_TYPES).optional(),
     pppoe_username: line(64).optional().describe('Default: the customer code in lower case.'),
-    pppoe_password: line(64)
+    pppoe_password: secretText(64)
       .optional()
       .describe('Never comes back. Left out, a random one is made: set your own to know it.'),
     static_ip: IpAddress.nullable().optional(),
@@ -64,8 +66,6 @@ export const CustomerInput = z
   .meta({ id: 'CustomerInput' });
 
 export const CustomerUpdate = CustomerInput.partial().meta({ id: 'CustomerUpdate' });
-
-export const MASK = '••••••••';
 
 export const Customer = z
   .object({

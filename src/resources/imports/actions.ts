@@ -9,6 +9,7 @@ import { invalidField } from '../../errors.ts';
 import { createdChanges, type NewEvent } from '../../events/event.ts';
 import { parseExport, type ExportFile } from '../../lib/routeros/export-file.ts';
 import { toIso } from '../../lib/time.ts';
+import { profileProperties } from '../../provisioning/desired.ts';
 import { jobs, toJob, type JobRow } from '../jobs/index.ts';
 import { routers } from '../routers/table.ts';
 import {
@@ -26,7 +27,8 @@ import { import_items, imports, type ItemData } from './table.ts';
 type Options = z.output<typeof FileImportQuery>;
 
 /** Says what becomes of each line; unless it is a dry run, stores that, and the job goes on from there. */
-export async function importFile(ctx: Context, options: Options, text: string): Promise<z.input<typeof ImportJob>> {
+export async function importFile(ctx: Context, query: Options, text: string): Promise<z.input<typeof ImportJob>> {
+  const options = { ...query, dry_run: query.dry_run ?? false, filter_disabled: query.filter_disabled ?? false };
   const file = parseExport(text);
   const { known, plan_ids } = await readKnownState(ctx, options, file);
   const plan = planImport(file, known, { ...options, adopts: options.router_id !== undefined });
@@ -147,7 +149,14 @@ function makePlans(ctx: Context, drafts: readonly PlanDraft[], plan_ids: Map<str
       created_at: at,
       updated_at: at,
     });
-    settings.push({ ...UNSET_PLAN_SETTINGS, ...draft.settings, plan_id: id, created_at: at, updated_at: at });
+    settings.push({
+      ...UNSET_PLAN_SETTINGS,
+      ...draft.settings,
+      managed: profileProperties(draft.settings),
+      plan_id: id,
+      created_at: at,
+      updated_at: at,
+    });
   }
   const events = plans.map((plan): NewEvent => ({
     type: 'plan.created',

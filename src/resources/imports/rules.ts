@@ -6,7 +6,8 @@ import {
   parseDuration,
   parseRateLimit,
 } from '../../lib/routeros/values.ts';
-import { planProfile, type PlanLine, type PlanSettingsLine } from '../../provisioning/desired.ts';
+import { IpAddress } from '../../http/fields.ts';
+import { describePlanProfile, type PlanLine, type PlanSettingsLine } from '../../provisioning/desired.ts';
 import { readMarker } from '../../provisioning/diff.ts';
 
 /** From a RouterOS export to customers and plans, and a reason for whatever doesn't become one. Pure. */
@@ -67,7 +68,7 @@ export interface ImportPlan {
 
 const BUILT_IN = ['default', 'default-encryption'];
 const MOST_NAME_CHARACTERS = 200;
-const IS_ADDRESS = /^(\d{1,3}(\.\d{1,3}){3}|[0-9a-f:]+:[0-9a-f:]*)$/i;
+const isAddress = (text: string): boolean => IpAddress.safeParse(text).success;
 
 export interface ImportOptions {
   filter_disabled: boolean;
@@ -229,7 +230,7 @@ function judgeProfile(name: string, profile: ExportItem | undefined, known: Know
 }
 
 function comparePlan({ plan, settings }: Known, profile: ExportItem | undefined): string | null {
-  const { fields } = planProfile(plan, settings, false);
+  const { fields } = describePlanProfile(plan, settings, false);
   const says = (property: string) => profile?.props.get(property) ?? '';
   const differs = Object.keys(fields).find(key => !equalValues('/ppp/profile', key, says(key), fields[key]));
   if (!differs) return null;
@@ -243,6 +244,13 @@ const HELD = new Set(
   ),
 );
 
+function chooseName(profile_name: string, plan_names: ReadonlySet<string>): string {
+  let name = profile_name;
+  for (let number = 1; plan_names.has(name); number++)
+    name = `${profile_name} (router${number > 1 ? ` ${number}` : ''})`;
+  return name;
+}
+
 function draftPlan(profile_name: string, profile: ExportItem | undefined, plan_names: ReadonlySet<string>): PlanDraft {
   const get = (property: string) => profile?.props.get(property) || null;
   const rate_limit = get('rate-limit');
@@ -253,7 +261,7 @@ function draftPlan(profile_name: string, profile: ExportItem | undefined, plan_n
   const speeds = speedsOf(rate_limit);
   return {
     line: profile?.line ?? null,
-    name: plan_names.has(profile_name) ? `${profile_name} (router)` : profile_name,
+    name: chooseName(profile_name, plan_names),
     profile_name,
     ...speeds.plan,
     settings: {
@@ -310,9 +318,11 @@ function draftSecret(item: ExportItem, name: string, profile: string): SecretDra
   const { props } = item;
   const comment = (props.get('comment') ?? '').trim();
   const marker = readMarker(comment);
-  const by_hand = (marker ? comment.slice(0, -marker.length) : comment).replace(/\s+/g, ' ').trim();
+  const by_hand = (marker ? comment.slice(0, -marker.length) : comment)
+    .replace(/[\s\u0000-\u001f\u007f-\u009f]+/g, ' ')
+    .trim();
   const remote_address = props.get('remote-address') || null;
-  const is_address = remote_address !== null && IS_ADDRESS.test(remote_address);
+  const is_address = remote_address !== null && isAddress(remote_address);
   const password = props.get('password') || null;
   const unmanaged = [...props.keys()].filter(property => !SECRET_HELD.has(property));
   if (remote_address && !is_address) unmanaged.push('remote-address');

@@ -7,8 +7,8 @@ export const FileImportQuery = z.strictObject({
   router_id: Id.optional().describe(
     'The router that the export is of: its secrets are adopted there. Without one, customers have no router yet.',
   ),
-  dry_run: QueryBoolean.default(false).describe('Only say what would become of each line.'),
-  filter_disabled: QueryBoolean.default(false).describe('Skip disabled secrets; else they become suspended customers.'),
+  dry_run: QueryBoolean.optional().describe('Only say what would become of each line.'),
+  filter_disabled: QueryBoolean.optional().describe('Skip disabled secrets; else they become suspended customers.'),
 });
 
 export const FileImportBody = z

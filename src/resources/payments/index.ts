@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { DateText, Id, Instant } from '../../http/fields.ts';
+import { DateText, Id, Instant, queryInt } from '../../http/fields.ts';
 import { exactly, list, within } from '../../http/list.ts';
 import { PAYMENT_METHODS, PAYMENT_PURPOSES, PAYMENT_STATUSES, payments } from './table.ts';
 
@@ -37,7 +37,7 @@ export const payment_list = list({
     payment_for: exactly(payments.payment_for, z.enum(PAYMENT_PURPOSES)),
     due_date: within(payments.due_date, DateText),
     payment_date: within(payments.payment_date, DateText),
-    amount: within(payments.amount, z.coerce.number().int()),
+    amount: within(payments.amount, queryInt()),
   },
   sort: ['due_date', 'amount', 'created_at'],
   default_sort: '-due_date',

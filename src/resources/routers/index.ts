@@ -7,7 +7,7 @@ import { read } from '../../db/session.ts';
 import { AppError, invalidField, notFound } from '../../errors.ts';
 import { crud, type Prepared, type Target } from '../../http/crud.ts';
 import { endpoint } from '../../http/endpoint.ts';
-import { Id, Instant, line, QueryBoolean } from '../../http/fields.ts';
+import { Id, Instant, line, QueryBoolean, MASK, secretText } from '../../http/fields.ts';
 import { exactly } from '../../http/list.ts';
 import type { Resource } from '../../http/resource.ts';
 import { toIso } from '../../lib/time.ts';
@@ -21,7 +21,6 @@ import { routers, type RouterRow } from './table.ts';
 
 export { routers, type RouterRow } from './table.ts';
 
-const MASK = '••••••••';
 const Host = z
   .string()
   .trim()
@@ -53,7 +52,7 @@ const RouterInput = z
       .optional()
       .describe('SHA-256 of the certificate: no other one is accepted.'),
     username: line(100),
-    password: z.string().max(200).describe('Sealed; never comes back.'),
+    password: secretText(200).describe('Sealed; never comes back.'),
     bridge_id: Id.nullable().optional().describe('Default: the only bridge, where there is one.'),
     location: line(200).nullable().optional(),
     is_active: z.boolean().optional(),
@@ -172,7 +171,9 @@ const routers_crud = crud({
   prepare: prepareRouter,
   // what it was confirmed to hold no more needs no memory once the router is gone
   beforeDelete: (ctx, row) => [
-    ctx.db.orm.delete(provisioning).where(and(eq(provisioning.router_id, row.id), isNull(provisioning.desired))),
+    ctx.db.orm
+      .delete(provisioning)
+      .where(and(eq(provisioning.router_id, row.id), isNull(provisioning.desired), eq(provisioning.status, 'in_sync'))),
   ],
 });
 
@@ -190,17 +191,29 @@ async function testRouter(ctx: Context, id: string): Promise<z.input<typeof Rout
   );
   if (!router) throw notFound('router');
   if (!bridge) throw new AppError('BRIDGE_OFFLINE', 'The router has no bridge: enrol one, and name it in bridge_id.');
-  const observe = (observed: Partial<RouterRow>) =>
-    commit(ctx, [ctx.db.orm.update(routers).set(observed).where(eq(routers.id, id))]);
+  const observe = (observed: Partial<RouterRow>, of_bridge: 'online' | 'offline') =>
+    commit(ctx, [
+      ctx.db.orm.update(routers).set(observed).where(eq(routers.id, id)),
+      ctx.db.orm
+        .update(bridges)
+        .set({ status: of_bridge, ...(of_bridge === 'online' && { last_heartbeat_at: toIso(ctx.now) }) })
+        .where(eq(bridges.id, bridge.id)),
+    ]);
   try {
     const answer = await probeRouter(ctx, bridge, router);
     const { identity, board_name, version } = answer;
-    await observe({ status: 'online', last_seen_at: toIso(ctx.now), last_error: null, identity, board_name, version });
+    await observe(
+      { status: 'online', last_seen_at: toIso(ctx.now), last_error: null, identity, board_name, version },
+      'online',
+    );
     return answer;
   } catch (error) {
     if (!(error instanceof BridgeCallFailed)) throw error;
-    const status = error.code === 'BRIDGE_OFFLINE' ? 'unknown' : 'offline';
-    await observe({ status, last_error: error.message });
+    const is_away = error.code === 'BRIDGE_OFFLINE';
+    await observe(
+      { status: is_away ? 'unknown' : 'offline', last_error: error.message },
+      is_away ? 'offline' : 'online',
+    );
     throw toAppError(error);
   }
 }

@@ -4,12 +4,14 @@ import type { Context } from '../../context.ts';
 import { checkIfMatch, commit, mustHold, RaceLost, updateRow, type Write } from '../../db/commit.ts';
 import { read } from '../../db/session.ts';
 import { invalidField, notFound } from '../../errors.ts';
-import { diffChanges, type Changes } from '../../events/event.ts';
+import { diffChanges, insertEventsFrom, type Changes } from '../../events/event.ts';
 import type { Prepared, Target } from '../../http/crud.ts';
 import { slugify } from '../../lib/text.ts';
 import { toIso } from '../../lib/time.ts';
+import { profileProperties } from '../../provisioning/desired.ts';
 import { raisePlan } from '../../provisioning/set-desired.ts';
 import { provisioning } from '../provisioning/table.ts';
+import { selectSettings } from '../settings/index.ts';
 import type { PlanInput, PlanSettingsInput } from './schema.ts';
 import {
   service_plan_changes,
@@ -31,18 +33,58 @@ export async function preparePlan(
   { before }: Target<typeof service_plans>,
 ): Promise<Prepared<typeof service_plans>> {
   if (!before) {
-    const profile_name = sent.profile_name ?? slugify(sent.name ?? '');
+    const profile_name = await chooseProfileName(ctx, sent);
     return { columns: { is_active: true, features: [], sort_order: 0, ...sent, profile_name } };
   }
   if (sent.profile_name !== undefined && sent.profile_name !== before.profile_name)
     throw invalidField('profile_name', 'can’t be changed: lines on the routers name it; make another plan');
   const changes = diffChanges(before, sent);
-  const reaches_routers = ON_ROUTER.some(column => column in changes);
+  const shows = ON_ROUTER.some(column => column in changes);
+  const { current } = await readPlanWithSettings(ctx, before.id);
+  const reaches_routers = shows && current.auto_apply_to_router;
+  const fees = sent.price === undefined ? [] : followPrice(ctx, before, sent.price);
   return {
     columns: sent,
-    writes: [...recordChange(ctx, before.id, changes), ...(reaches_routers ? raisePlan(ctx, before.id) : [])],
+    writes: [...fees, ...recordChange(ctx, before.id, changes), ...(reaches_routers ? raisePlan(ctx, before.id) : [])],
     routers: reaches_routers ? await listRoutersOf(ctx, before.id) : [],
   };
+}
+
+/** Who pays the plan's price goes on paying it; an agreed fee stays. Until the plan is priced nobody has a fee. */
+function followPrice(ctx: Context, plan: PlanRow, price: number): Write[] {
+  if (price === plan.price) return [];
+  const theirs = sql`service_plan_id = ${plan.id} AND monthly_fee IS ${plan.price} AND deleted_at IS NULL`;
+  const changes = sql`json_object('monthly_fee', json_array(monthly_fee, CAST(${price} AS INTEGER)))`;
+  const rows = sql`SELECT id AS entity_id, id AS customer_id, ${changes} AS changes FROM customers WHERE ${theirs}`;
+  return [
+    insertEventsFrom(ctx, { type: 'customer.updated', action: 'update' }, rows),
+    ctx.db.orm.run(sql`
+      UPDATE customers SET monthly_fee = ${price}, updated_at = max(${ctx.now}, updated_at + 1) WHERE ${theirs}`),
+  ];
+}
+
+/**
+ * The name that was sent, or one from the plan's own: nobody sent that, so nobody should be told that it is taken. The
+ * profile of the suspended is no plan's.
+ */
+async function chooseProfileName(ctx: Context, sent: SentPlan): Promise<string> {
+  const slug = sent.profile_name ?? slugify(sent.name ?? '');
+  const [rows, [settings]] = await read(
+    ctx,
+    ctx.db.orm.all<{ profile_name: string }>(sql`
+      SELECT profile_name FROM ${service_plans}
+      WHERE profile_name = ${slug} OR (profile_name > ${`${slug}-`} AND profile_name < ${`${slug}.`})`),
+    selectSettings(ctx),
+  );
+  const { isolir_profile } = settings!;
+  if (sent.profile_name !== undefined) {
+    if (slug === isolir_profile) throw invalidField('profile_name', 'is the profile of the suspended (isolir_profile)');
+    return slug;
+  }
+  const taken = new Set([...rows.map(row => row.profile_name), isolir_profile]);
+  let free = slug;
+  for (let number = 2; taken.has(free); number++) free = `${slug}-${number}`;
+  return free;
 }
 
 function recordChange(ctx: Context, plan_id: string, changes: Changes): Write[] {
@@ -107,6 +149,7 @@ export async function updatePlanSettings(
   const changes = diffChanges(current as unknown as Record<string, unknown>, sent);
   if (Object.keys(changes).length === 0) return current;
   const wanted = { ...current, ...sent } as PlanSettingsRow;
+  wanted.managed = [...new Set([...current.managed, ...profileProperties(wanted)])];
   checkBurst(wanted);
   const updated_at = toIso(Math.max(ctx.now, Date.parse(current.updated_at) + 1));
   const row = { ...wanted, created_at: stored?.created_at ?? toIso(ctx.now), updated_at };

@@ -53,6 +53,8 @@ export const service_plan_settings = sqliteTable('service_plan_settings', {
   addons: json<unknown[]>('addons').notNull(),
   queue_name_template: text('queue_name_template').notNull(),
   auto_apply_to_router: bool('auto_apply_to_router').notNull(),
+  /** Properties of the profile that were set once: emptied here, they are emptied on the routers. */
+  managed: json<string[]>('managed').notNull(),
   ...timestamps,
 });
 
@@ -99,4 +101,5 @@ export const UNSET_PLAN_SETTINGS: Omit<PlanSettingsRow, 'plan_id' | 'created_at'
   addons: [],
   queue_name_template: '{customer_code}',
   auto_apply_to_router: true,
+  managed: [],
 };

@@ -1,12 +1,14 @@
-import { eq } from 'drizzle-orm';
+import { eq, sql } from 'drizzle-orm';
 import { z } from 'zod';
 import type { Context } from '../../context.ts';
 import { commit, updateRow } from '../../db/commit.ts';
 import { read } from '../../db/session.ts';
-import { diffChanges } from '../../events/event.ts';
+import { invalidField } from '../../errors.ts';
+import { diffChanges, type Changes } from '../../events/event.ts';
 import { endpoint } from '../../http/endpoint.ts';
 import { Email, Id, Instant, Kbps, line, note, Phone } from '../../http/fields.ts';
 import type { Resource } from '../../http/resource.ts';
+import { raiseIsolated } from '../../provisioning/set-desired.ts';
 import { SETTINGS_ID, settings, type SettingsRow } from './table.ts';
 
 export { settings, SETTINGS_ID, type SettingsRow } from './table.ts';
@@ -60,16 +62,33 @@ async function getSettings(ctx: Context): Promise<SettingsRow> {
   return row!;
 }
 
+/** Lines that are isolated now get the new rate, list or profile name as well. */
+async function followIsolir(ctx: Context, before: SettingsRow, changes: Changes) {
+  if (!Object.keys(changes).some(field => field.startsWith('isolir_'))) return { writes: [], routers: [] };
+  const profile = (changes.isolir_profile?.[1] as string | undefined) ?? before.isolir_profile;
+  const [plans, rows] = await read(
+    ctx,
+    ctx.db.orm.all(sql`SELECT 1 FROM service_plans WHERE profile_name = ${profile}`),
+    ctx.db.orm.all<{ router_id: string }>(sql`
+      SELECT DISTINCT router_id FROM provisioning WHERE desired ->> 'profile' = ${before.isolir_profile}`),
+  );
+  if (plans.length > 0) throw invalidField('isolir_profile', 'is the profile of a plan');
+  const routers = rows.map(row => row.router_id);
+  return { writes: raiseIsolated(ctx, before.isolir_profile, profile, routers), routers };
+}
+
 async function updateSettings(ctx: Context, body: z.output<typeof SettingsInput>): Promise<SettingsRow> {
   const before = await getSettings(ctx);
   const write = updateRow(ctx, settings, before, body);
   const changes = diffChanges(before, body);
   if (Object.keys(changes).length === 0) return before;
-  const [[row]] = (await commit(ctx, [write], {
+  const isolir = await followIsolir(ctx, before, changes);
+  const [[row]] = (await commit(ctx, [write, ...isolir.writes], {
     type: 'settings.updated',
     action: 'update',
     entity_id: SETTINGS_ID,
     changes,
+    routers: isolir.routers,
   })) as [[SettingsRow]];
   return row;
 }
