@@ -231,6 +231,20 @@ describe('the limit of sign-ups', () => {
     expect((await signUp({}, address)).status).toBe(201);
   });
 
+  test('P50 whoever holds an IPv6 network holds one address of it', async () => {
+    const from = (address: string, at: number) => signUp({ slug: `enam-${at}` }, address);
+    const same = [
+      '2001:db8:1:2::1',
+      '2001:db8:1:2::ffff',
+      '2001:DB8:1:2:3:4:5:6',
+      '2001:0db8:0001:0002::9',
+      '2001:db8:1:2:a::',
+    ];
+    for (const [at, address] of same.entries()) expect((await from(address, at)).status, address).toBe(201);
+    expect((await from('2001:db8:1:2::77', 6)).status).toBe(429);
+    expect((await from('2001:db8:1:3::1', 7)).status).toBe(201);
+  });
+
   test('who hides an address shares one log with all who do', async () => {
     const shared = env.RATE_LIMITER.get(env.RATE_LIMITER.idFromName('address:unknown'));
     await runInDurableObject(shared, (_, state) => state.storage.deleteAll());
