@@ -60,6 +60,17 @@ describe('parseExport: a file of version 7', () => {
       ['/system/identity', 'set', null],
     ]);
   });
+  it('an open quote takes no later command into its text', () => {
+    const { items, unread } = parseExport(
+      '/ppp secret\nadd name=a password="open\nadd \\\n    name=b comment=";"\nadd name=c password="d\\\nadd name=e\n',
+    );
+    expect(items.map(item => [item.line, item.props.get('name')])).toEqual([
+      [3, 'b'],
+      [6, 'e'],
+    ]);
+    expect(unread.map(row => row.line)).toEqual([2, 5]);
+  });
+
   it('reads quotes, escapes and broken lines', () => {
     expect(pick(0).props.get('comment')).toBe('to the "POP"');
     expect(pick(2).props.get('comment')).toBe('special dummy rule to show counters rukun:C-1');

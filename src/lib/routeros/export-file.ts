@@ -122,6 +122,9 @@ function readQuoted(scan: Scan): string {
     const character = text[scan.at];
     if (character === undefined) return failScan(scan, 'a quote is not closed');
     if (character === '"') break;
+    const line_end = character === '\n' ? scan.at : scan.at + 1;
+    if (text[line_end] === '\n' && startsCommand(text, line_end + 1))
+      return failScan(scan, 'a quote is not closed before the next command');
     if (character === '\n') {
       if (scan.at < scan.raw_lines_from) return failScan(scan, 'a quote is not closed on its line');
       scan.spans_raw_lines = true;
