@@ -35,7 +35,7 @@ export function formatRouterExport(router: SimulatedRouter, options: ExportOptio
       if (item !== null) items.push(item);
     }
   }
-  const now_text = formatDate(router.now(), router.version, readZone(router));
+  const now_text = formatDate(router.readClock(), router.version, readZone(router));
   return formatExport(items, { version: router.version, now_text });
 }
 

@@ -1,6 +1,9 @@
 // What a print shows beside the settings: counters, states and times, which only the router writes.
+import { readHotspotUse } from './hotspot.ts';
 import type { SimulatedRouter } from './router.ts';
 import type { Row } from './table.ts';
+import { countPacketRate, countPackets } from './traffic.ts';
+import type { Flow } from './traffic.ts';
 import { addressToNumber, formatDuration, numberToAddress } from './values.ts';
 import { formatDate } from './version.ts';
 
@@ -39,9 +42,18 @@ function describeRule(_router: SimulatedRouter, row: Row): Facts {
 
 const PAIRED_COUNTERS = ['bytes', 'packets', 'dropped', 'rate', 'packet-rate', 'queued-bytes', 'queued-packets'];
 
-function describeQueue(_router: SimulatedRouter, row: Row): Facts {
+const writePair = ({ up, down }: Flow, convert = (value: number) => value) => `${convert(up)}/${convert(down)}`;
+
+function describeQueue(router: SimulatedRouter, row: Row): Facts {
+  const { bytes, bits_per_second } = router.traffic.readQueue(row);
+  const counted: Record<string, string> = {
+    bytes: writePair(bytes),
+    packets: writePair(bytes, countPackets),
+    rate: writePair(bits_per_second, Math.round),
+    'packet-rate': writePair(bits_per_second, countPacketRate),
+  };
   const counters = PAIRED_COUNTERS.flatMap((name): Facts => [
-    [name, '0/0'],
+    [name, counted[name] ?? '0/0'],
     [`total-${name}`, '0'],
   ]);
   return [...counters, ['invalid', 'false'], ['dynamic', String(row.dynamic)]];
@@ -61,17 +73,27 @@ function describeAddress(_router: SimulatedRouter, row: Row): Facts {
   const size = 2 ** (32 - Number(length));
   const network = numberToAddress(Math.floor(addressToNumber(address) / size) * size);
   return [
-    ['network', network],
+    // of a point-to-point address it is the other end, which stands among the values
+    ...(row.values.has('network') ? [] : ([['network', network]] as Facts)),
     ['actual-interface', row.values.get('interface') ?? ''],
     ['invalid', 'false'],
     ['dynamic', String(row.dynamic)],
   ];
 }
 
+// Nothing is lost here, and nothing takes the fast path.
+const ALWAYS_0 = [
+  ...['rx-drop', 'tx-drop', 'tx-queue-drop', 'rx-error', 'tx-error'],
+  ...['fp-rx-byte', 'fp-tx-byte', 'fp-rx-packet', 'fp-tx-packet'],
+];
+
 function describeInterface(_router: SimulatedRouter, row: Row): Facts {
   const default_name = row.facts.get('default-name');
   const facts: Facts = default_name === undefined ? [] : [['default-name', default_name]];
-  for (const counter of ['rx-byte', 'tx-byte', 'rx-packet', 'tx-packet']) facts.push([counter, '0']);
+  const { up, down } = row.meter?.read().bytes ?? { up: 0, down: 0 };
+  facts.push(['rx-byte', String(up)], ['tx-byte', String(down)]);
+  facts.push(['rx-packet', String(countPackets(up))], ['tx-packet', String(countPackets(down))]);
+  for (const counter of ALWAYS_0) facts.push([counter, '0']);
   const is_running = row.values.get('disabled') !== 'true' && default_name !== 'ether5';
   return [...facts, ['running', String(is_running)], ['dynamic', String(row.dynamic)]];
 }
@@ -90,9 +112,9 @@ function describeListEntry(router: SimulatedRouter, row: Row): Facts {
 
 function describeClock(router: SimulatedRouter): Facts {
   const zone = readZone(router);
-  const [date = '', time = ''] = formatDate(router.now(), router.version, zone).split(' ');
+  const [date = '', time = ''] = formatDate(router.readClock(), router.version, zone).split(' ');
   const parts = new Intl.DateTimeFormat('en', { timeZone: zone, timeZoneName: 'longOffset' }).formatToParts(
-    router.now(),
+    router.readClock(),
   );
   const offset = parts.find(part => part.type === 'timeZoneName')?.value.replace('GMT', '') || '+00:00';
   return [
@@ -139,9 +161,24 @@ function describeRouterboard(router: SimulatedRouter): Facts {
   ];
 }
 
-function describeHotspotUser(): Facts {
-  const counters = ['bytes-in', 'bytes-out', 'packets-in', 'packets-out'].map((name): [string, string] => [name, '0']);
-  return [['uptime', '0s'], ...counters, ['dynamic', 'false']];
+const showCounters = (bytes_in: number, bytes_out: number): Facts => [
+  ['bytes-in', String(bytes_in)],
+  ['bytes-out', String(bytes_out)],
+  ['packets-in', String(countPackets(bytes_in))],
+  ['packets-out', String(countPackets(bytes_out))],
+];
+
+function describeHotspotUser(router: SimulatedRouter, row: Row): Facts {
+  const { uptime_ms, bytes_in, bytes_out } = readHotspotUse(router, row);
+  const uptime = formatDuration(Math.floor(uptime_ms / 1000) * 1000);
+  return [['uptime', uptime], ...showCounters(bytes_in, bytes_out), ['dynamic', 'false']];
+}
+
+function describeHotspotSession(router: SimulatedRouter, row: Row): Facts {
+  const { bytes, bits_per_second } = row.meter?.read() ?? { bytes: { up: 0, down: 0 }, bits_per_second: null };
+  const uptime = formatUptime(router, numberFact(row, 'created_ms'));
+  const is_busy = bits_per_second !== null && bits_per_second.up + bits_per_second.down > 0;
+  return [['uptime', uptime], ['idle-time', is_busy ? '0s' : uptime], ...showCounters(bytes.up, bytes.down)];
 }
 
 function describeBuiltin(_router: SimulatedRouter, row: Row): Facts {
@@ -154,6 +191,7 @@ const DESCRIBE: Record<string, Describe> = {
   '/ip/firewall/address-list': describeListEntry,
   '/ip/firewall/filter': describeRule,
   '/ip/firewall/nat': describeRule,
+  '/ip/hotspot/active': describeHotspotSession,
   '/ip/hotspot/user': describeHotspotUser,
   '/ip/hotspot/user/profile': describeBuiltin,
   '/log': (router, row) => [['time', showDate(router, numberFact(row, 'created_ms'))]],

@@ -31,7 +31,10 @@ export interface Field {
   sensitive?: true;
 }
 
-export type Verb = 'add' | 'set' | 'unset' | 'remove' | 'enable' | 'disable' | 'move' | 'print' | 'getall' | 'export';
+export type Verb =
+  | ('add' | 'set' | 'unset' | 'remove' | 'enable' | 'disable' | 'move')
+  | ('print' | 'getall' | 'listen' | 'find' | 'get' | 'export')
+  | 'monitor-traffic';
 
 export interface BuiltinRow {
   id: string;
@@ -57,7 +60,7 @@ export interface Menu {
   exported?: true;
 }
 
-const READ = ['print', 'getall'] as const;
+const READ = ['print', 'getall', 'listen', 'find', 'get'] as const;
 const SETTINGS = [...READ, 'set', 'export'] as const;
 const LIST = [...READ, 'add', 'set', 'unset', 'remove', 'enable', 'disable', 'export'] as const;
 const ORDERED = [...LIST, 'move'] as const;
@@ -70,7 +73,7 @@ const yes_no_default: Field = { kind: choice('default', 'yes', 'no'), default: '
 const interface_menu: Menu = {
   path: '/interface',
   fields: { name, type: { kind: text }, mtu: { kind: text, default: 'auto' }, disabled, comment },
-  verbs: [...READ, 'set', 'enable', 'disable'],
+  verbs: [...READ, 'set', 'enable', 'disable', 'monitor-traffic'],
   key: ['name'],
   duplicate: 'failure: already have interface with such name',
   indexed: ['name'],
@@ -102,10 +105,10 @@ const profile: Menu = {
     'use-mpls': yes_no_default,
     'use-compression': yes_no_default,
     'use-encryption': { kind: choice('default', 'yes', 'no', 'required'), default: 'default' },
-    'use-ipv6': yes_no_default,
+    'use-ipv6': { kind: choice('default', 'yes', 'no', 'required'), default: 'yes' },
     'use-upnp': yes_no_default,
     'only-one': yes_no_default,
-    'change-tcp-mss': { ...yes_no_default, default: 'yes' },
+    'change-tcp-mss': yes_no_default,
     'rate-limit': { kind: rate_limit },
     'session-timeout': { kind: duration },
     'idle-timeout': { kind: duration },
@@ -127,8 +130,12 @@ const profile: Menu = {
   required: ['name'],
   indexed: ['name'],
   builtin: [
-    { id: '*0', values: { name: 'default' }, target: '*0' },
-    { id: '*FFFFFFFE', values: { name: 'default-encryption', 'use-encryption': 'yes' }, target: '*FFFFFFFE' },
+    { id: '*0', values: { name: 'default', 'change-tcp-mss': 'yes' }, target: '*0' },
+    {
+      id: '*FFFFFFFE',
+      values: { name: 'default-encryption', 'use-encryption': 'yes', 'change-tcp-mss': 'yes' },
+      target: '*FFFFFFFE',
+    },
   ],
   exported: true,
 };
@@ -186,7 +193,7 @@ const queue: Menu = {
   key: ['name'],
   duplicate: 'failure: already have such name',
   required: ['target'],
-  indexed: ['name'],
+  indexed: ['name', 'target'],
   exported: true,
 };
 
@@ -309,6 +316,8 @@ const readOnly = (path: string, fields: string[], indexed: string[] = [], extra:
 
 const ACTIVE = ['name', 'service', 'caller-id', 'address', 'session-id', 'limit-bytes-in', 'limit-bytes-out', 'radius'];
 
+const HOTSPOT_ACTIVE = ['server', 'user', 'address', 'mac-address', 'login-by', 'radius'];
+
 /** In the order of an export: what is referred to comes before what refers to it. */
 const ALL_MENUS: readonly Menu[] = [
   interface_menu,
@@ -317,14 +326,14 @@ const ALL_MENUS: readonly Menu[] = [
   queue,
   profile,
   readOnly('/ip/pool/used', ['pool', 'address', 'owner', 'info']),
-  readOnly('/ip/hotspot/active', ['server', 'user', 'address', 'mac-address', 'login-by'], ['user'], ['remove']),
+  readOnly('/ip/hotspot/active', HOTSPOT_ACTIVE, ['user', 'address'], ['remove']),
   ip_menu,
   list_entry,
   { path: '/ip/firewall/filter', fields: firewall_fields, verbs: ORDERED, required: ['chain'], exported: true },
   { path: '/ip/firewall/nat', fields: nat_fields, verbs: ORDERED, required: ['chain'], exported: true },
   hotspot_user,
   secret,
-  readOnly('/ppp/active', ACTIVE, ['name'], ['remove']),
+  readOnly('/ppp/active', ACTIVE, ['name', 'address'], ['remove']),
   radius,
   {
     path: '/system/clock',

@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 
 const CLOSE_TIMEOUT_MS = 2_000;
 const HIGH_WATER_BYTES = 4 * 1024 * 1024;
+const MAX_WAITING_BYTES = 128 * 1024 * 1024;
 
 export class Outbox {
   readonly #socket: Socket;
@@ -23,6 +24,8 @@ export class Outbox {
     this.#waiting_bytes += bytes.length;
     // A reader slower than its own requests is not read from until it catches up.
     if (this.#waiting_bytes > HIGH_WATER_BYTES) this.#socket.pause();
+    // Listening goes on unasked: who never reads is cut off.
+    if (this.#waiting_bytes > MAX_WAITING_BYTES) this.#socket.destroy();
     this.#schedule();
   }
 

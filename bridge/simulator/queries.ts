@@ -1,11 +1,13 @@
 // The `?` words of a print: a stack of booleans, bottomless with `true`, all of which must hold at the end.
 
 export type Lookup = (property: string) => string | undefined;
+/** Whether a property is true or false, so that `yes` and `no` may ask for it too. */
+export type IsFlag = (property: string) => boolean;
 
-type Step = (stack: boolean[], look: Lookup) => void;
+type Step = (stack: boolean[], look: Lookup, isFlag: IsFlag) => void;
 
 export interface Query {
-  matches(look: Lookup): boolean;
+  matches(look: Lookup, isFlag?: IsFlag): boolean;
   /** Equalities that every match fulfils, for a look-up by index. */
   equalities: readonly (readonly [property: string, value: string])[];
 }
@@ -17,9 +19,9 @@ export function parseQuery(words: readonly string[]): Query {
   const steps = words.map(word => parseStep(word.slice(1)));
   return {
     equalities,
-    matches: look => {
+    matches: (look, isFlag = () => false) => {
       const stack: boolean[] = [];
-      for (const step of steps) step(stack, look);
+      for (const step of steps) step(stack, look, isFlag);
       return stack.every(Boolean);
     },
   };
@@ -43,8 +45,14 @@ function parseStep(body: string): Step {
   }
   const [property, value] = splitAtEquals(sign === '=' ? body.slice(1) : body);
   if (value === null) return (stack, look) => stack.push(look(property) !== undefined);
-  return (stack, look) => stack.push(look(property) === value);
+  const other = FLAG_WORDS[value];
+  return (stack, look, isFlag) => {
+    const shown = look(property);
+    stack.push(shown === value || (other !== undefined && shown === other && isFlag(property)));
+  };
 }
+
+const FLAG_WORDS: Partial<Record<string, string>> = Object.assign(Object.create(null), { yes: 'true', no: 'false' });
 
 function splitAtEquals(body: string): [property: string, value: string | null] {
   const at = body.indexOf('=');

@@ -4,13 +4,18 @@ import type { DialOptions } from './dial.ts';
 import { formatRouterExport } from './export.ts';
 import type { ExportOptions } from './export.ts';
 import { listFacts } from './facts.ts';
+import { logInHotspot, logOutHotspot } from './hotspot.ts';
+import type { HotspotLoginOptions } from './hotspot.ts';
+import { DialError, dropSession } from './live-session.ts';
 import { loadExport } from './load.ts';
 import type { ForeignItem, LoadResult } from './load.ts';
 import { MENUS, listReferrers } from './menus.ts';
 import type { Field, Menu } from './menus.ts';
 import type { Query } from './queries.ts';
 import { Table } from './table.ts';
-import type { Row } from './table.ts';
+import type { Row, Watcher } from './table.ts';
+import { Traffic } from './traffic.ts';
+import type { Meter, TrafficChange } from './traffic.ts';
 import {
   MISSING,
   Trap,
@@ -20,7 +25,7 @@ import {
   trapReadOnlyRow,
   trapUnknownParameter,
 } from './trap.ts';
-import { parseDuration } from './values.ts';
+import { flag, parseDuration } from './values.ts';
 import { isAtLeast } from './version.ts';
 
 export type Attributes = ReadonlyMap<string, string>;
@@ -39,12 +44,15 @@ const FIRST_SESSION_ID = 0x80000001;
 export class SimulatedRouter {
   readonly version: string;
   readonly now: () => number;
-  readonly started_ms: number;
+  /** What its clock is off by; it dates things wrongly, and counts uptimes all the same. */
+  clock_skew_ms = 0;
+  started_ms: number;
+  readonly traffic: Traffic;
   /** Lines of menus that aren't simulated: kept, so that a state file loses nothing. */
   readonly foreign: ForeignItem[] = [];
   /** Called after each change that belongs into the state file. */
   onChange: () => void = () => {};
-  sessions_dialled = 0;
+  sessions_begun = 0;
   readonly #tables = new Map<string, Table>();
 
   constructor(options: RouterOptions) {
@@ -52,6 +60,7 @@ export class SimulatedRouter {
     this.now = options.now ?? Date.now;
     this.started_ms = this.now();
     for (const menu of MENUS.values()) this.#tables.set(menu.path, makeTable(menu));
+    this.traffic = new Traffic(this);
     for (let port = 1; port <= ETHERNET_PORTS; port++) {
       const row = this.table('/interface').insert({
         values: [
@@ -70,6 +79,11 @@ export class SimulatedRouter {
     if (options.identity !== undefined) this.setSingle('/system/identity', new Map([['name', options.identity]]));
   }
 
+  /** What the router takes the time to be. */
+  readClock(): number {
+    return this.now() + this.clock_skew_ms;
+  }
+
   isVersion(major: number, minor: number): boolean {
     return isAtLeast(this.version, major, minor);
   }
@@ -81,7 +95,12 @@ export class SimulatedRouter {
   }
 
   hasName(menu: string, name: string): boolean {
-    for (const _row of this.table(menu).find('name', name)) return true;
+    return this.hasValue(menu, 'name', name);
+  }
+
+  /** Of a field that is looked up by index. */
+  hasValue(menu: string, field: string, value: string): boolean {
+    for (const _row of this.table(menu).find(field, value)) return true;
     return false;
   }
 
@@ -96,10 +115,12 @@ export class SimulatedRouter {
     const before = place_before === undefined ? null : (this.findRows(menu, place_before)[0] ?? null);
     const timeout = takeKey(changes, 'timeout');
     const values = [...changes].filter((change): change is [string, string] => change[1] !== null);
-    const row = table.insert({ values, dynamic: timeout !== undefined && menu.path === LIST_MENU });
-    row.facts.set('created_ms', String(this.now()));
-    if (timeout != null && row.dynamic) this.#setTimeout(row, timeout);
-    else if (timeout != null) row.values.set('timeout', timeout);
+    // Only a list's entry runs out; it is dynamic then.
+    const is_entry = timeout !== undefined && menu.path === LIST_MENU;
+    const facts: [string, string][] = [['created_ms', String(this.readClock())]];
+    if (timeout != null && is_entry) facts.push(['expires_ms', this.#findExpiry(timeout)]);
+    else if (timeout != null) values.push(['timeout', timeout]);
+    const row = table.insert({ values, facts, dynamic: is_entry });
     if (before !== null) table.move([row], before);
     this.onChange();
     return row.id;
@@ -112,7 +133,7 @@ export class SimulatedRouter {
     this.#refuseDuplicates(menu, rows, changes);
     const timeout = menu.path === LIST_MENU ? takeKey(changes, 'timeout') : undefined;
     for (const row of rows) {
-      if (timeout != null) this.#setTimeout(row, timeout);
+      if (timeout != null) row.facts.set('expires_ms', this.#findExpiry(timeout));
       const new_name = changes.get('name');
       const old_name = row.values.get('name');
       this.table(menu.path).update(row, changes);
@@ -145,6 +166,7 @@ export class SimulatedRouter {
     for (const row of rows) refuseReadOnly(row, 'remove', menu, null);
     for (const row of rows) {
       if (menu.path === '/ppp/active') endSession(this, row, 'admin-reset');
+      else if (menu.path === '/ip/hotspot/active') logOutHotspot(this, row, 'admin reset');
       else this.deleteRow(menu.path, row);
     }
     this.onChange();
@@ -181,10 +203,18 @@ export class SimulatedRouter {
 
   /** The rows a query matches, through an index where one serves. Without `sensitive` it can't ask for secrets. */
   *select(menu: Menu, query: Query, sensitive: boolean): Generator<Row> {
-    if (menu.path === LIST_MENU) this.#dropExpired();
+    if (menu.path === LIST_MENU) this.dropExpired();
     for (const row of this.#listCandidates(menu, query)) {
-      if (query.matches(property => this.readProperty(menu, row, property, sensitive))) yield row;
+      if (this.matches(menu, row, query, sensitive)) yield row;
     }
+  }
+
+  matches(menu: Menu, row: Row, query: Query, sensitive: boolean): boolean {
+    return query.matches(
+      property => this.readProperty(menu, row, property, sensitive),
+      // What only the router writes and reads true or false is a flag too.
+      property => (menu.fields[property]?.kind ?? flag) === flag,
+    );
   }
 
   *#listCandidates(menu: Menu, query: Query): Generator<Row> {
@@ -223,7 +253,7 @@ export class SimulatedRouter {
   rows(path: string): Record<string, string>[] {
     const menu = MENUS.get(path);
     if (menu === undefined) return [];
-    if (path === LIST_MENU) this.#dropExpired();
+    if (path === LIST_MENU) this.dropExpired();
     return [...this.table(path).all()].map(row => Object.fromEntries(this.renderRow(menu, row, true)));
   }
 
@@ -246,16 +276,56 @@ export class SimulatedRouter {
     return rows.length;
   }
 
+  logInHotspot(name: string, options: HotspotLoginOptions = {}): string {
+    return logInHotspot(this, name, options);
+  }
+
+  logOutHotspot(name: string): number {
+    const rows = [...this.table('/ip/hotspot/active').find('user', name)];
+    for (const row of rows) logOutHotspot(this, row, 'user request');
+    return rows.length;
+  }
+
+  /** Sets the rates, or moves bytes at once, of each live session of this name, PPPoE or hotspot. */
+  useTraffic(name: string, change: TrafficChange): Meter[] {
+    const rows = [
+      ...this.table('/ppp/active').find('name', name),
+      ...this.table('/ip/hotspot/active').find('user', name),
+    ];
+    const meters = rows.map(row => row.meter).filter(meter => meter !== null);
+    if (meters.length === 0) throw new DialError(`${name} is not logged in`);
+    for (const meter of meters) meter.apply(change);
+    return meters;
+  }
+
+  /** What a reboot leaves: the configuration. */
+  reboot(): void {
+    for (const path of ['/ppp/active', '/ip/hotspot/active'] as const) {
+      for (const row of [...this.table(path).all()]) dropSession(this, path, row);
+    }
+    const entries = this.table(LIST_MENU);
+    for (const row of [...entries.all()]) if (row.dynamic) entries.delete(row);
+    for (const row of [...this.table('/log').all()]) this.table('/log').delete(row);
+    this.traffic.reset();
+    this.started_ms = this.now();
+    this.addLog('system,info', 'router rebooted');
+  }
+
+  /** Told of every row of a menu that is added, changed or gone; gives what ends it. */
+  watch(path: string, watcher: Watcher): () => void {
+    return this.table(path).watch(watcher);
+  }
+
   addLog(topics: string, message: string): void {
     const table = this.table('/log');
-    const row = table.insert({
+    table.insert({
       values: [
         ['buffer', 'memory'],
         ['topics', topics],
         ['message', message],
       ],
+      facts: [['created_ms', String(this.readClock())]],
     });
-    row.facts.set('created_ms', String(this.now()));
     const oldest = table.size > LOG_ROWS ? table.first() : undefined;
     if (oldest !== undefined) table.delete(oldest);
   }
@@ -303,11 +373,12 @@ export class SimulatedRouter {
     }
   }
 
-  #setTimeout(row: Row, timeout: string): void {
-    row.facts.set('expires_ms', String(this.now() + (parseDuration(timeout) ?? 0)));
+  #findExpiry(timeout: string): string {
+    return String(this.now() + (parseDuration(timeout) ?? 0));
   }
 
-  #dropExpired(): void {
+  /** List entries whose time is over go when somebody looks. */
+  dropExpired(): void {
     const table = this.table(LIST_MENU);
     const now_ms = this.now();
     for (const row of [...table.all()]) {

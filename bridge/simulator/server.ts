@@ -1,16 +1,13 @@
 // The simulated router on real sockets, with the faults that can be switched on.
-import { createServer } from 'node:net';
-import type { Socket } from 'node:net';
-import { ProtocolError, SentenceDecoder, encodeSentence } from '../routeros/codec.ts';
+import { Connections } from './connections.ts';
 import { startControl } from './control.ts';
 import { NO_FAULTS } from './faults.ts';
 import type { Faults } from './faults.ts';
-import { Outbox } from './outbox.ts';
 import { SimulatedRouter } from './router.ts';
-import { Session } from './session.ts';
 import { closeServer, listen } from './sockets.ts';
 import { StateFile } from './state-file.ts';
-import { encodeText } from './text.ts';
+import { makeRouterTls } from './tls.ts';
+import type { TlsKind } from './tls.ts';
 import { parseVersion } from './version.ts';
 
 export type { Faults } from './faults.ts';
@@ -26,136 +23,106 @@ export interface SimulatorOptions {
   identity?: string;
   /** The challenge login of versions before 6.43. */
   old_login?: boolean;
+  /** api-ssl instead of api: with a self-signed certificate, or with none and anonymous Diffie-Hellman. */
+  tls?: TlsKind;
   faults?: Partial<Faults>;
   control_port?: number;
+  /** What uptimes and counters go by; the system's clock without it. */
+  now?: () => number;
   /** Where lines of the state file that can't be loaded are told; by default nowhere. */
   report?: (message: string) => void;
+}
+
+export interface SimulatorInfo {
+  version: string;
+  identity: string;
+  port: number;
+  tls: TlsKind | null;
+  tls_fingerprint: string | null;
+  uptime_seconds: number;
+  connections: number;
+  /** How many are online. */
+  sessions: { ppp: number; hotspot: number };
+  faults: Faults;
 }
 
 export interface Simulator {
   port: number;
   control_port: number | null;
+  /** SHA-256 of the certificate in lower-case hex; null where none is shown. */
+  tls_fingerprint: string | null;
   router: SimulatedRouter;
   setFaults(faults: Partial<Faults>): void;
   dropConnections(): void;
+  /** Connections and live sessions end, the configuration stays; `down_ms` from the faults if none is given. */
+  reboot(down_ms?: number): void;
+  readInfo(): SimulatorInfo;
   stop(): Promise<void>;
 }
 
-const MAX_WORD_BYTES = 1024 * 1024;
-const MAX_SENTENCE_BYTES = 4 * 1024 * 1024;
-const LOGIN_TIMEOUT_MS = 60_000;
-
 export async function startSimulator(options: SimulatorOptions): Promise<Simulator> {
+  const { report = ignore, state_file, control_port } = options;
   if (options.password === '') throw new Error('the simulated router needs a password');
   const version = options.version ?? '7.18';
   if (parseVersion(version) === null || !/^[\w.]+$/.test(version))
     throw new Error(`not a RouterOS version: ${version}`);
-  const router = new SimulatedRouter({ version });
+  const router = new SimulatedRouter({ version, now: options.now });
   const faults: Faults = { ...NO_FAULTS, ...options.faults };
-  const sockets = new Set<Socket>();
-  const server = createServer({ noDelay: true }, socket => acceptConnection(socket, sockets, router, faults, options));
-  const setFaults = (changes: Partial<Faults>) => void Object.assign(faults, changes);
-  const dropConnections = () => sockets.forEach(socket => socket.destroy());
+  const tls = options.tls === undefined ? null : await makeRouterTls(options.tls, state_file);
+  const { username, password, old_login = false } = options;
+  const connections = new Connections({ router, faults, tls, username, password, old_login, report });
+  const setFaults = (changes: Partial<Faults>) => {
+    Object.assign(faults, changes);
+    router.clock_skew_ms = faults.clock_skew_seconds * 1000;
+  };
+  setFaults({});
 
-  const state =
-    options.state_file === undefined ? null : new StateFile(router, options.state_file, options.report ?? ignore);
+  const state = state_file === undefined ? null : new StateFile(router, state_file, report);
   await state?.load();
   if (options.identity !== undefined) router.setSingle('/system/identity', new Map([['name', options.identity]]));
-  const port = await listen(server, options.port);
+  const port = await listen(connections.server, options.port);
+  const tls_fingerprint = tls?.fingerprint ?? null;
+  const controlled = {
+    router,
+    setFaults,
+    dropConnections: () => connections.drop(),
+    reboot: (down_ms?: number) => connections.reboot(down_ms ?? faults.down_ms),
+    readInfo: (): SimulatorInfo => ({
+      version,
+      identity: router.rows('/system/identity')[0]?.name ?? '',
+      port,
+      tls: options.tls ?? null,
+      tls_fingerprint,
+      uptime_seconds: Math.floor((router.now() - router.started_ms) / 1000),
+      connections: connections.count,
+      sessions: { ppp: router.table('/ppp/active').size, hotspot: router.table('/ip/hotspot/active').size },
+      faults: { ...faults },
+    }),
+  };
+  const closeConnections = async () => {
+    const closed = closeServer(connections.server);
+    connections.drop();
+    await closed;
+  };
   const control =
-    options.control_port === undefined
+    control_port === undefined
       ? null
-      : await startControl(options.control_port, { router, setFaults, dropConnections }).catch(
-          async (error: unknown) => {
-            await closeServer(server);
-            throw error;
-          },
-        );
+      : await startControl(control_port, controlled).catch(async (error: unknown) => {
+          await closeConnections();
+          throw error;
+        });
   let stopping: Promise<void> | null = null;
   const stop = async () => {
-    const closed = closeServer(server);
-    dropConnections();
-    await Promise.all([closed, control?.stop()]);
+    await Promise.all([closeConnections(), control?.stop()]);
     await state?.close();
   };
   return {
+    ...controlled,
     port,
     control_port: control?.port ?? null,
-    router,
-    setFaults,
-    dropConnections,
+    tls_fingerprint,
     stop: () => (stopping ??= stop()),
   };
 }
 
 const ignore = () => {};
-
-function acceptConnection(
-  socket: Socket,
-  sockets: Set<Socket>,
-  router: SimulatedRouter,
-  faults: Faults,
-  options: SimulatorOptions,
-): void {
-  socket.on('error', ignore);
-  if (faults.refuse || sockets.size >= faults.max_sessions) {
-    socket.resetAndDestroy();
-    return;
-  }
-  sockets.add(socket);
-  socket.on('close', () => sockets.delete(socket));
-  if (faults.silent_after_accept) {
-    socket.resume();
-    return;
-  }
-  const outbox = new Outbox(socket, () => faults.chunk_bytes);
-  const session = new Session({
-    router,
-    username: options.username,
-    password: options.password,
-    old_login: options.old_login ?? false,
-    peer: socket.remoteAddress ?? '',
-    isReadOnly: () => faults.read_only_user,
-    isSensitive: () => !faults.no_sensitive,
-    send: words => outbox.send(encodeSentence(words.map(encodeText))),
-    close: () => outbox.close(),
-  });
-  serveSession(socket, session, faults, options.report ?? ignore);
-}
-
-function serveSession(socket: Socket, session: Session, faults: Faults, report: (message: string) => void): void {
-  const decoder = new SentenceDecoder({ max_word_bytes: MAX_WORD_BYTES, max_sentence_bytes: MAX_SENTENCE_BYTES });
-  const login_timer = setTimeout(() => {
-    if (!session.is_logged_in) socket.destroy();
-  }, LOGIN_TIMEOUT_MS);
-  socket.on('close', () => clearTimeout(login_timer));
-  const handle = (words: Uint8Array[]) => {
-    if (socket.destroyed || socket.writableEnded || session.is_over) return;
-    try {
-      const has_written = session.handle(words);
-      // The answer still waits in the outbox, so that it dies with the socket.
-      if (has_written && takeCloseAfterWrite(faults)) socket.destroy();
-    } catch (error) {
-      report(`a command failed inside the simulator: ${error instanceof Error ? error.stack : String(error)}`);
-      socket.destroy();
-    }
-  };
-  socket.on('data', (chunk: Buffer) => {
-    try {
-      for (const words of decoder.push(chunk)) {
-        if (faults.delay_ms > 0) setTimeout(handle, faults.delay_ms, words);
-        else handle(words);
-      }
-    } catch (error) {
-      if (!(error instanceof ProtocolError)) throw error;
-      socket.destroy();
-    }
-  });
-}
-
-function takeCloseAfterWrite(faults: Faults): boolean {
-  const count = Number(faults.close_after_write);
-  if (count <= 0) return false;
-  faults.close_after_write = count > 1 ? count - 1 : false;
-  return true;
-}

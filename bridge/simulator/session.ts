@@ -1,18 +1,14 @@
 // One API connection: login, then commands. Sentences in, sentences out; the socket is somebody else's.
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
+import { parseCommand } from './call.ts';
+import type { Call, Command } from './call.ts';
 import { MENUS } from './menus.ts';
-import type { Menu, Verb } from './menus.ts';
-import { parseQuery } from './queries.ts';
+import type { Verb } from './menus.ts';
+import { monitorTraffic } from './monitor.ts';
+import { exportText, find, get, listen, print } from './reads.ts';
 import type { SimulatedRouter } from './router.ts';
-import { decodeBytes } from './text.ts';
-import {
-  Trap,
-  trapMissing,
-  trapNoPermission,
-  trapNoSuchCommand,
-  trapNoSuchPrefix,
-  trapUnknownParameter,
-} from './trap.ts';
+import { Trap, trapInterrupted, trapMissing, trapNoPermission, trapNoSuchCommand, trapNoSuchPrefix } from './trap.ts';
+import { WRITES, change } from './writes.ts';
 
 export interface SessionOptions {
   router: SimulatedRouter;
@@ -20,36 +16,34 @@ export interface SessionOptions {
   password: string;
   old_login: boolean;
   peer: string;
-  /** Asked before each command, since both can be switched while a session lasts. */
+  service: 'api' | 'api-ssl';
+  /** Asked before each command, since all of it can be switched while a session lasts. */
   isReadOnly(): boolean;
   isSensitive(): boolean;
+  getDelayMs(): number;
   send(words: readonly string[]): void;
   close(): void;
+  /** Told after each change, when its answer waits to be written. */
+  onWrite(): void;
+  onReboot(): void;
+  /** A command failed in a way that no router's command does. */
+  onFailure(error: unknown): void;
 }
 
-export interface Command {
-  path: string;
-  verb: string;
-  attributes: Map<string, string>;
-  queries: string[];
-  tag: string | null;
+interface Job {
+  command: Command;
+  stop: () => void;
+  /** Whether it sent a row yet; null for one that hasn't begun. */
+  has_rows: boolean | null;
 }
-
-const WRITES: readonly string[] = ['add', 'set', 'unset', 'remove', 'enable', 'disable', 'move'];
-const PRINT_WORDS = new Set([
-  '.proplist',
-  'count-only',
-  'detail',
-  'stats',
-  'brief',
-  'terse',
-  'without-paging',
-  'value-list',
-]);
-const EXPORT_WORDS = new Set(['show-sensitive', 'hide-sensitive', 'compact', 'verbose', 'terse', 'file']);
 
 export class Session {
   readonly #options: SessionOptions;
+  /** Commands under way: listening, monitoring, or held back by the delay. */
+  readonly #jobs = new Set<Job>();
+  /** Events of the command being carried out, for listeners of this same connection. */
+  #news: (() => void)[] = [];
+  #is_answering = false;
   #challenge: Buffer | null = null;
   #is_logged_in = false;
   #is_over = false;
@@ -58,36 +52,53 @@ export class Session {
     this.#options = options;
   }
 
-  /** Nothing more is answered: what was said last is being written, then the connection ends. */
-  get is_over(): boolean {
-    return this.#is_over;
-  }
-
   get is_logged_in(): boolean {
     return this.#is_logged_in;
   }
 
-  /** Carries out one sentence; says whether it changed the router. */
-  handle(words: readonly Uint8Array[]): boolean {
-    const command = parseCommand(words.map(decodeBytes));
+  /** Takes one sentence; its answers may come later. */
+  handle(words: readonly string[]): void {
+    if (this.#is_over) return;
+    const command = parseCommand(words);
+    const delay_ms = isCancel(command) ? 0 : this.#options.getDelayMs();
+    if (delay_ms <= 0) return this.#carryOut(command);
+    const timer = setTimeout(() => {
+      this.#jobs.delete(job);
+      this.#carryOut(command);
+    }, delay_ms);
+    const job: Job = { command, stop: () => clearTimeout(timer), has_rows: null };
+    this.#jobs.add(job);
+  }
+
+  /** The connection is gone: whatever still runs ends, unanswered. */
+  end(): void {
+    this.#is_over = true;
+    for (const job of this.#jobs) job.stop();
+    this.#jobs.clear();
+  }
+
+  #carryOut(command: Command): void {
     const name = `${command.path}/${command.verb}`;
+    this.#is_answering = true;
     try {
-      if (name === '/quit') this.#end('session terminated on request');
+      if (name === '/quit') this.#sayGoodbye('session terminated on request');
       else if (name === '/login') this.#login(command);
-      else if (!this.#is_logged_in) this.#end('not logged in');
-      else return this.#run(command);
+      else if (!this.#is_logged_in) this.#sayGoodbye('not logged in');
+      else if (isCancel(command)) this.#cancel(command);
+      else this.#run(command);
     } catch (error) {
-      if (!(error instanceof Trap)) throw error;
-      this.#sendTrap(command, error);
-      this.#reply(command, '!done');
+      if (error instanceof Trap) this.#fail(command, error);
+      else this.#options.onFailure(error);
     }
-    return false;
+    this.#is_answering = false;
+    for (const send of this.#news.splice(0)) send();
   }
 
   #reply(command: Command, reply: string, attributes: Iterable<readonly [string, string]> = []): void {
+    if (this.#is_over) return;
     const words = [reply];
-    for (const [key, value] of attributes) words.push(`=${key}=${value}`);
     if (command.tag !== null) words.push(`.tag=${command.tag}`);
+    for (const [key, value] of attributes) words.push(`=${key}=${value}`);
     this.#options.send(words);
   }
 
@@ -96,23 +107,75 @@ export class Session {
     this.#reply(command, '!trap', [...category, ['message', trap.message]]);
   }
 
-  #end(reason: string): void {
+  #fail(command: Command, trap: Trap): void {
+    this.#sendTrap(command, trap);
+    this.#reply(command, '!done');
+  }
+
+  #sayGoodbye(reason: string): void {
     this.#options.send(['!fatal', reason]);
     this.#close();
   }
 
   #close(): void {
-    this.#is_over = true;
+    this.end();
     this.#options.close();
+  }
+
+  #makeCall(command: Command): Call {
+    let job: Job | null = null;
+    let has_rows = false;
+    const reply = (kind: string, attributes?: Iterable<readonly [string, string]>) => {
+      if (kind === '!re') has_rows = true;
+      if (job !== null) job.has_rows = has_rows;
+      this.#reply(command, kind, attributes);
+    };
+    return {
+      command,
+      router: this.#options.router,
+      isSensitive: () => this.#options.isSensitive(),
+      reply,
+      tell: (kind, attributes) => {
+        if (this.#is_answering) this.#news.push(() => reply(kind, attributes));
+        else reply(kind, attributes);
+      },
+      keepRunning: stop => {
+        const kept: Job = { command, stop, has_rows };
+        job = kept;
+        this.#jobs.add(kept);
+        return trap => {
+          if (!this.#jobs.delete(kept)) return;
+          stop();
+          if (trap === undefined) this.#reply(command, '!done');
+          else this.#fail(command, trap);
+        };
+      },
+    };
+  }
+
+  // Without a tag: whatever this connection has under way. The order of the replies is that of a router.
+  #cancel(command: Command): void {
+    const tag = command.attributes.get('tag');
+    const cancelled = [...this.#jobs].filter(job => tag === undefined || job.command.tag === tag);
+    for (const job of cancelled) {
+      this.#jobs.delete(job);
+      job.stop();
+      this.#sendTrap(job.command, trapInterrupted());
+    }
+    this.#reply(command, '!done');
+    for (const job of cancelled) {
+      if (job.has_rows === false && this.#options.router.isVersion(7, 18)) this.#reply(job.command, '!empty');
+      this.#reply(job.command, '!done');
+    }
   }
 
   #login(command: Command): void {
     const { attributes } = command;
-    const { old_login, router, username, password } = this.#options;
+    const { old_login, router, username, password, peer, service } = this.#options;
     const name = attributes.get('name');
     const response = attributes.get('response');
-    if (old_login && response === undefined) {
-      // Before 6.43 a password sent openly was not even looked at.
+    // Before 6.43 a password sent openly was not even looked at; a bare /login is answered with a challenge to this day.
+    if (response === undefined && (old_login || (name === undefined && !attributes.has('password')))) {
       this.#challenge = randomBytes(16);
       this.#reply(command, '!done', [['ret', this.#challenge.toString('hex')]]);
       return;
@@ -123,122 +186,48 @@ export class Session {
       : isSame(attributes.get('password') ?? '', password);
     this.#challenge = null;
     if (!isSame(name, username) || !is_right) {
-      router.addLog('system,error,critical', `login failure for user ${name} from ${this.#options.peer} via api`);
-      const message = router.isVersion(7, 0) ? 'invalid user name or password (6)' : 'cannot log in';
-      this.#sendTrap(command, new Trap(message));
-      this.#reply(command, '!done');
+      router.addLog('system,error,critical', `login failure for user ${name} from ${peer} via ${service}`);
+      this.#fail(command, new Trap(router.isVersion(7, 0) ? 'invalid user name or password (6)' : 'cannot log in'));
       this.#close();
       return;
     }
     this.#is_logged_in = true;
-    router.addLog('system,info,account', `user ${name} logged in from ${this.#options.peer} via api`);
+    router.addLog('system,info,account', `user ${name} logged in from ${peer} via ${service}`);
     this.#reply(command, '!done');
   }
 
-  #run(command: Command): boolean {
-    if (command.path === '' && command.verb === 'export') return this.#export(command, undefined);
-    const menu = MENUS.get(command.path);
-    if (menu === undefined) throw isPrefix(command.path) ? trapNoSuchCommand() : trapNoSuchPrefix();
-    if (!menu.verbs.includes(command.verb as Verb)) throw trapNoSuchCommand();
-    if (command.verb === 'print' || command.verb === 'getall') return this.#print(command, menu);
-    if (command.verb === 'export') return this.#export(command, menu);
-    if (!WRITES.includes(command.verb)) throw trapNoSuchCommand();
+  #run(command: Command): void {
+    const call = this.#makeCall(command);
+    const { path, verb } = command;
+    if (path === '' && verb === 'export') return exportText(call, undefined);
+    if (path === '/system' && verb === 'reboot') return this.#reboot(command);
+    const menu = MENUS.get(path);
+    if (menu === undefined) throw isPrefix(path) ? trapNoSuchCommand() : trapNoSuchPrefix();
+    if (!menu.verbs.includes(verb as Verb)) throw trapNoSuchCommand();
+    if (verb === 'print' || verb === 'getall') return print(call, menu);
+    if (verb === 'listen') return listen(call, menu);
+    if (verb === 'find') return find(call, menu);
+    if (verb === 'get') return get(call, menu);
+    if (verb === 'export') return exportText(call, menu);
+    if (verb === 'monitor-traffic') return monitorTraffic(call);
+    if (!WRITES.includes(verb)) throw trapNoSuchCommand();
     if (this.#options.isReadOnly()) throw trapNoPermission();
     const ret = change(this.#options.router, menu, command);
     this.#reply(command, '!done', ret === null ? [] : [['ret', ret]]);
-    return true;
+    this.#options.onWrite();
   }
 
-  #print(command: Command, menu: Menu): boolean {
-    const { router } = this.#options;
-    for (const name of command.attributes.keys()) if (!PRINT_WORDS.has(name)) throw trapUnknownParameter(name);
-    const sensitive = this.#options.isSensitive();
-    const rows = [...router.select(menu, parseQuery(command.queries), sensitive)];
-    if (isOn(command.attributes.get('count-only'))) {
-      this.#reply(command, '!done', [['ret', String(rows.length)]]);
-      return false;
-    }
-    const wanted = command.attributes.get('.proplist')?.split(',').filter(Boolean);
-    for (const row of rows) {
-      this.#reply(
-        command,
-        '!re',
-        wanted === undefined
-          ? router.renderRow(menu, row, sensitive)
-          : wanted
-              .map(name => [name, router.readProperty(menu, row, name, sensitive)] as const)
-              .filter((pair): pair is readonly [string, string] => pair[1] !== undefined),
-      );
-    }
-    if (rows.length === 0 && router.isVersion(7, 18)) this.#reply(command, '!empty');
+  #reboot(command: Command): void {
+    if (this.#options.isReadOnly()) throw trapNoPermission();
     this.#reply(command, '!done');
-    return false;
-  }
-
-  // The text comes back as `ret`; with `file` it would land on the router's disk, which isn't simulated.
-  #export(command: Command, menu: Menu | undefined): boolean {
-    const { attributes } = command;
-    for (const name of attributes.keys()) if (!EXPORT_WORDS.has(name)) throw trapUnknownParameter(name);
-    const is_open = this.#options.router.isVersion(7, 0)
-      ? isOn(attributes.get('show-sensitive'))
-      : !isOn(attributes.get('hide-sensitive'));
-    const show_sensitive = is_open && this.#options.isSensitive();
-    const text = this.#options.router.export({ show_sensitive, menu: menu?.path });
-    this.#reply(command, '!done', attributes.has('file') ? [] : [['ret', text]]);
-    return false;
+    this.#close();
+    this.#options.onReboot();
   }
 }
 
-function parseCommand(words: readonly string[]): Command {
-  const parts = (words[0] ?? '').split('/');
-  const verb = parts.pop() ?? '';
-  const command: Command = { path: parts.join('/'), verb, attributes: new Map(), queries: [], tag: null };
-  for (const word of words.slice(1)) {
-    if (word.startsWith('?')) command.queries.push(word);
-    else if (word.startsWith('.tag=')) command.tag = word.slice(5);
-    else if (word.startsWith('=')) {
-      const at = word.indexOf('=', 1);
-      command.attributes.set(word.slice(1, at === -1 ? undefined : at), at === -1 ? '' : word.slice(at + 1));
-    }
-  }
-  return command;
-}
-
-// A switch such as count-only may come with an empty value.
-const isOn = (value: string | undefined) => value !== undefined && value !== 'no' && value !== 'false';
+const isCancel = ({ path, verb }: Command) => path === '' && verb === 'cancel';
 
 const isPrefix = (path: string) => path !== '' && [...MENUS.keys()].some(known => known.startsWith(`${path}/`));
-
-function change(router: SimulatedRouter, menu: Menu, command: Command): string | null {
-  const attributes = new Map(command.attributes);
-  if (command.verb === 'add') return router.add(menu, attributes);
-  if (menu.single) {
-    router.setSingle(menu.path, attributes);
-    return null;
-  }
-  const ids = attributes.get('.id') ?? attributes.get('numbers');
-  if (ids === undefined) throw trapMissing('.id');
-  attributes.delete('.id');
-  attributes.delete('numbers');
-  const allow = (...names: string[]) => {
-    for (const name of attributes.keys()) if (!names.includes(name)) throw trapUnknownParameter(name);
-  };
-  if (command.verb === 'set') router.set(menu, ids, attributes);
-  else if (command.verb === 'unset') {
-    allow('value-name');
-    const fields = attributes.get('value-name');
-    if (fields === undefined) throw trapMissing('value-name');
-    router.unset(menu, ids, fields);
-  } else if (command.verb === 'move') {
-    allow('destination');
-    router.move(menu, ids, attributes.get('destination'));
-  } else {
-    allow();
-    if (command.verb === 'remove') router.remove(menu, ids);
-    else router.set(menu, ids, new Map([['disabled', command.verb === 'disable' ? 'yes' : 'no']]));
-  }
-  return null;
-}
 
 function answerChallenge(password: string, challenge: Buffer): string {
   const digest = createHash('md5').update(Buffer.of(0)).update(password, 'utf8').update(challenge).digest('hex');

@@ -1,4 +1,6 @@
 // The rows of one menu: ids never used twice, an order of their own, and look-ups by index instead of scans.
+import type { Meter } from './traffic.ts';
+
 export interface Row {
   readonly id: string;
   /** What was set, as it reads back; fields at their default are absent. */
@@ -7,14 +9,21 @@ export interface Row {
   readonly facts: Map<string, string>;
   readonly dynamic: boolean;
   readonly builtin: boolean;
+  /** Counts the traffic of the live session that the row belongs to. */
+  readonly meter: Meter | null;
 }
 
 export interface NewRow {
   id?: string;
   values: Iterable<[string, string]>;
+  facts?: Iterable<[string, string]>;
+  meter?: Meter;
   dynamic?: boolean;
   builtin?: boolean;
 }
+
+/** Told of each row that was added or changed, and of each that is gone. */
+export type Watcher = (row: Row, is_gone: boolean) => void;
 
 export class Table {
   readonly #indexed: readonly string[];
@@ -22,6 +31,7 @@ export class Table {
   readonly #indexes = new Map<string, Map<string, Set<Row>>>();
   #rows = new Map<string, Row>();
   #next_id: number;
+  readonly #watchers = new Set<Watcher>();
 
   constructor(indexed: readonly string[], defaults: ReadonlyMap<string, string>, first_id: number) {
     this.#indexed = indexed;
@@ -36,10 +46,11 @@ export class Table {
 
   insert(row: NewRow): Row {
     const id = row.id ?? `*${(this.#next_id++).toString(16).toUpperCase()}`;
-    const { dynamic = false, builtin = false } = row;
-    const made: Row = { id, values: new Map(row.values), facts: new Map(), dynamic, builtin };
+    const { dynamic = false, builtin = false, meter = null } = row;
+    const made: Row = { id, values: new Map(row.values), facts: new Map(row.facts), dynamic, builtin, meter };
     this.#rows.set(id, made);
     this.#index(made);
+    this.#tell(made, false);
     return made;
   }
 
@@ -50,10 +61,28 @@ export class Table {
       else row.values.set(field, value);
     }
     this.#index(row);
+    this.#tell(row, false);
+  }
+
+  /** Tells of a row of which only facts changed. */
+  touch(row: Row): void {
+    this.#tell(row, false);
   }
 
   delete(row: Row): void {
-    if (this.#rows.delete(row.id)) this.#unindex(row);
+    if (!this.#rows.delete(row.id)) return;
+    this.#unindex(row);
+    this.#tell(row, true);
+  }
+
+  /** Gives what ends the watching. */
+  watch(watcher: Watcher): () => void {
+    this.#watchers.add(watcher);
+    return () => void this.#watchers.delete(watcher);
+  }
+
+  #tell(row: Row, is_gone: boolean): void {
+    for (const watcher of this.#watchers) watcher(row, is_gone);
   }
 
   get(id: string): Row | undefined {

@@ -14,6 +14,7 @@ export class Trap extends Error {
 
 export const MISSING = 0;
 export const BAD_ARGUMENT = 1;
+export const INTERRUPTED = 2;
 
 export const trapInvalidValue = (field: string) => new Trap(`invalid value for argument ${field}`, BAD_ARGUMENT, field);
 export const trapNoMatch = (field: string) =>
@@ -24,4 +25,5 @@ export const trapNoSuchCommand = () => new Trap('no such command', MISSING);
 export const trapNoSuchPrefix = () => new Trap('no such command prefix', MISSING);
 
 export const trapReadOnlyRow = (what: string) => new Trap(`failure: can not ${what}`);
+export const trapInterrupted = () => new Trap('interrupted', INTERRUPTED);
 export const trapNoPermission = () => new Trap('not enough permissions (9)');

@@ -1,9 +1,12 @@
 // What the simulator's tests share: a raw client on the codec, and simulators that end with their test.
 import { mkdtemp, rm } from 'node:fs/promises';
+import { request as httpRequest } from 'node:http';
 import { connect } from 'node:net';
 import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { connect as connectTls } from 'node:tls';
+import type { ConnectionOptions } from 'node:tls';
 import { expect, onTestFinished } from 'vitest';
 import { SentenceDecoder, encodeSentence } from '../routeros/codec.ts';
 import { startSimulator } from '../simulator/server.ts';
@@ -24,9 +27,9 @@ export class RawClient {
   is_closed = false;
   #waiting: (() => void)[] = [];
 
-  constructor(port: number) {
+  constructor(port: number, socket: Socket = connect(port, '127.0.0.1')) {
     const decoder = new SentenceDecoder();
-    this.socket = connect(port, '127.0.0.1');
+    this.socket = socket;
     this.socket.setNoDelay(true);
     this.socket.on('data', chunk => {
       for (const words of decoder.push(chunk)) this.replies.push(readReply(words.map(decodeBytes)));
@@ -43,19 +46,37 @@ export class RawClient {
     this.socket.write(encodeSentence(words.map(encodeText)));
   }
 
-  /** The replies up to the `!done` or `!fatal`; fails when the connection ends before it. */
-  async take(): Promise<Reply[]> {
+  /** The replies with this tag, or with none, up to the `!done` or `!fatal`; fails when the connection ends before it. */
+  async take(tag?: string): Promise<Reply[]> {
     for (;;) {
-      const end = this.replies.findIndex(reply => reply.kind === '!done' || reply.kind === '!fatal');
-      if (end !== -1) return this.replies.splice(0, end + 1);
+      const isOwn = (reply: Reply) => reply.values['.tag'] === tag || reply.kind === '!fatal';
+      const end = this.replies.findIndex(reply => isOwn(reply) && (reply.kind === '!done' || reply.kind === '!fatal'));
+      if (end !== -1) {
+        const until = this.replies.splice(0, end + 1);
+        this.replies.unshift(...until.filter(reply => !isOwn(reply)));
+        return until.filter(isOwn);
+      }
       if (this.is_closed) throw new Error('connection closed');
       await new Promise<void>(resolve => this.#waiting.push(resolve));
     }
   }
 
+  /** The next replies of one tag, where several commands run at a time. */
+  async takeTagged(tag: string, count: number): Promise<Reply[]> {
+    const taken: Reply[] = [];
+    while (taken.length < count) {
+      const at = this.replies.findIndex(reply => reply.values['.tag'] === tag);
+      const [reply] = at === -1 ? [] : this.replies.splice(at, 1);
+      if (reply !== undefined) taken.push(reply);
+      else if (this.is_closed) throw new Error('connection closed');
+      else await new Promise<void>(resolve => this.#waiting.push(resolve));
+    }
+    return taken;
+  }
+
   async run(...words: string[]): Promise<Reply[]> {
     this.send(...words);
-    return await this.take();
+    return await this.take(words.find(word => word.startsWith('.tag='))?.slice(5));
   }
 
   async rows(...words: string[]): Promise<Values[]> {
@@ -105,8 +126,15 @@ export function open(simulator: Simulator): RawClient {
   return client;
 }
 
-export async function logIn(simulator: Simulator): Promise<RawClient> {
-  const client = open(simulator);
+export function openTls(simulator: Simulator, options: ConnectionOptions = {}): RawClient {
+  const { port } = simulator;
+  const socket = connectTls({ port, host: '127.0.0.1', rejectUnauthorized: false, ...options });
+  const client = new RawClient(port, socket);
+  onTestFinished(() => void socket.destroy());
+  return client;
+}
+
+export async function logIn(simulator: Simulator, client = open(simulator)): Promise<RawClient> {
   expect(await client.ret('/login', '=name=admin', '=password=rahasia')).toBe('');
   return client;
 }
@@ -120,6 +148,32 @@ export async function makeFolder(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'rukun-simulator-'));
   onTestFinished(() => rm(folder, { recursive: true }));
   return folder;
+}
+
+/** Asks the control port. */
+export async function callControl(
+  simulator: Simulator,
+  method: string,
+  path: string,
+  body?: unknown,
+  headers: Values = {},
+) {
+  return await new Promise<{ status: number; text: string }>((resolve, reject) => {
+    const where = { port: simulator.control_port, host: '127.0.0.1', method, path, headers };
+    const request = httpRequest(where, response => {
+      let text = '';
+      response.setEncoding('utf8').on('data', (part: string) => (text += part));
+      response.on('end', () => resolve({ status: response.statusCode ?? 0, text }));
+    });
+    request.on('error', reject);
+    request.end(typeof body === 'string' || body === undefined ? body : JSON.stringify(body));
+  });
+}
+
+/** A clock that goes only when it is told to. */
+export function makeClock(start_ms = Date.UTC(2026, 8, 26, 20, 0, 0)) {
+  const clock = { now_ms: start_ms, now: () => clock.now_ms };
+  return clock;
 }
 
 export const namesOf = (rows: Values[]) => rows.map(row => row.name);

@@ -1,12 +1,9 @@
-import { request as httpRequest } from 'node:http';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { encodeSentence } from '../routeros/codec.ts';
 import { simulate } from '../simulator/command.ts';
 import { MENUS } from '../simulator/menus.ts';
-import type { Simulator } from '../simulator/server.ts';
-import { logIn, namesOf, open, start, startAndLogIn } from './simulator-client.ts';
-import type { Values } from './simulator-client.ts';
+import { callControl, logIn, namesOf, open, start, startAndLogIn } from './simulator-client.ts';
 
 describe('faults', () => {
   it('answer one byte at a time', async () => {
@@ -86,13 +83,27 @@ describe('any commands', () => {
     'move',
     'print',
     'getall',
+    'find',
+    'get',
+    'listen',
+    'monitor-traffic',
     'export',
     'nothing',
     '',
   ];
   const command = fc.tuple(fc.constantFrom(...MENUS.keys(), '', '/ppp', '/x'), fc.constantFrom(...verbs));
   const key = fc.constantFrom('.id', 'name', 'numbers', 'value-name', 'profile', 'address', 'list', 'ranges', 'target');
-  const other_key = fc.constantFrom('disabled', 'comment', 'timeout', '.proplist', 'destination', 'place-before', 'x');
+  const other_key = fc.constantFrom(
+    'interface',
+    'interval',
+    'disabled',
+    'comment',
+    'timeout',
+    '.proplist',
+    'destination',
+    'place-before',
+    'x',
+  );
   const value = fc.oneof(
     fc.constantFrom('a', 'b', '*1', '*0', '*0,*1', 'yes', '10.0.0.1', '10.0.0.1-10.0.0.9', ''),
     fc.string(),
@@ -110,8 +121,12 @@ describe('any commands', () => {
     const sentence = fc.tuple(command, fc.array(attribute, { maxLength: 5 }), fc.array(query, { maxLength: 4 }));
     await fc.assert(
       fc.asyncProperty(sentence, async ([[menu, verb], attributes, queries]) => {
-        const replies = await client.run(`${menu}/${verb}`, ...attributes, ...queries, '.tag=1');
-        expect(replies.at(-1)?.kind).toBe('!done');
+        client.send(`${menu}/${verb}`, ...attributes, ...queries, '.tag=1');
+        // Ends what goes on without end; anything else is done by then.
+        client.send('/cancel', '.tag=2');
+        expect((await client.take('2')).map(({ kind }) => kind)).toEqual(['!done']);
+        expect((await client.take('1')).at(-1)?.kind).toBe('!done');
+        expect(client.replies).toEqual([]);
       }),
       { numRuns: 3_000 },
     );
@@ -125,42 +140,30 @@ describe('any commands', () => {
 });
 
 describe('the control port', () => {
-  const call = async (simulator: Simulator, method: string, path: string, body?: unknown, headers: Values = {}) =>
-    await new Promise<{ status: number; text: string }>((resolve, reject) => {
-      const request = httpRequest(
-        { port: simulator.control_port, host: '127.0.0.1', method, path, headers },
-        response => {
-          let text = '';
-          response.setEncoding('utf8').on('data', (part: string) => (text += part));
-          response.on('end', () => resolve({ status: response.statusCode ?? 0, text }));
-        },
-      );
-      request.on('error', reject);
-      request.end(typeof body === 'string' || body === undefined ? body : JSON.stringify(body));
-    });
-
   it('dials, hangs up, shows rows and the export, and switches faults', async () => {
     const [client, simulator] = await startAndLogIn({ control_port: 0 });
     await client.ret('/ppp/secret/add', '=name=a', '=password=p');
-    expect((await call(simulator, 'POST', '/dial', { name: 'a' })).status).toBe(200);
-    expect((await call(simulator, 'POST', '/dial', { name: 'x' })).status).toBe(409);
-    expect(JSON.parse((await call(simulator, 'GET', '/rows?menu=/ppp/active')).text)).toMatchObject([{ name: 'a' }]);
-    expect(JSON.parse((await call(simulator, 'POST', '/hang-up', { name: 'a' })).text)).toEqual({ ended: 1 });
-    expect((await call(simulator, 'GET', '/export?show_sensitive=1')).text).toContain('password=p');
-    expect((await call(simulator, 'GET', '/rows?menu=/nope')).status).toBe(404);
-    expect((await call(simulator, 'POST', '/faults', { read_only_user: true })).status).toBe(200);
+    expect((await callControl(simulator, 'POST', '/dial', { name: 'a' })).status).toBe(200);
+    expect((await callControl(simulator, 'POST', '/dial', { name: 'x' })).status).toBe(409);
+    expect(JSON.parse((await callControl(simulator, 'GET', '/rows?menu=/ppp/active')).text)).toMatchObject([
+      { name: 'a' },
+    ]);
+    expect(JSON.parse((await callControl(simulator, 'POST', '/hang-up', { name: 'a' })).text)).toEqual({ ended: 1 });
+    expect((await callControl(simulator, 'GET', '/export?show_sensitive=1')).text).toContain('password=p');
+    expect((await callControl(simulator, 'GET', '/rows?menu=/nope')).status).toBe(404);
+    expect((await callControl(simulator, 'POST', '/faults', { read_only_user: true })).status).toBe(200);
     expect(await client.trap('/ppp/secret/add', '=name=b')).toBe('not enough permissions (9)');
     for (const wrong of [{ nope: 1 }, { delay_ms: 'x' }, { read_only_user: 1 }, []]) {
-      expect((await call(simulator, 'POST', '/faults', wrong)).status).toBe(400);
+      expect((await callControl(simulator, 'POST', '/faults', wrong)).status).toBe(400);
     }
-    await call(simulator, 'POST', '/drop-connections');
+    await callControl(simulator, 'POST', '/drop-connections');
     await client.waitForClose();
   });
 
   it('loads an export, and says which of its lines are not in the router now', async () => {
     const simulator = await start({ control_port: 0 });
     const rsc = '/ppp secret\nadd name=a password=p comment="Caf\\C3\\A9"\nadd name=b profile=nope\nadd name=a\nfoo\n';
-    const { status, text } = await call(simulator, 'POST', '/load', rsc);
+    const { status, text } = await callControl(simulator, 'POST', '/load', rsc);
     const { applied, problems } = JSON.parse(text) as { applied: number; problems: { line: number }[] };
     expect([status, applied, problems.map(({ line }) => line).sort()]).toEqual([200, 2, [3, 4, 5]]);
     expect(namesOf(simulator.router.rows('/ppp/secret'))).toEqual(['a', 'b']);
@@ -169,9 +172,11 @@ describe('the control port', () => {
 
   it('answers nobody who names another host', async () => {
     const simulator = await start({ control_port: 0 });
-    expect((await call(simulator, 'GET', '/export', undefined, { host: 'evil.example' })).status).toBe(403);
-    expect((await call(simulator, 'GET', '/export', undefined, { origin: 'http://localhost:3000' })).status).toBe(403);
-    expect((await call(simulator, 'GET', '/export', undefined, { host: 'localhost:1' })).status).toBe(200);
+    expect((await callControl(simulator, 'GET', '/export', undefined, { host: 'evil.example' })).status).toBe(403);
+    expect(
+      (await callControl(simulator, 'GET', '/export', undefined, { origin: 'http://localhost:3000' })).status,
+    ).toBe(403);
+    expect((await callControl(simulator, 'GET', '/export', undefined, { host: 'localhost:1' })).status).toBe(200);
   });
 });
 

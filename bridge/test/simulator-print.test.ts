@@ -62,7 +62,7 @@ describe('values', () => {
       'rate-limit': limit,
       'session-timeout': '1d2h',
       'only-one': 'yes',
-      'change-tcp-mss': 'yes',
+      'change-tcp-mss': 'default',
     });
   });
 

@@ -1,5 +1,7 @@
 import { createHash } from 'node:crypto';
+import { connect } from 'node:net';
 import { describe, expect, it } from 'vitest';
+import { encodeSentence, SentenceDecoder } from '../routeros/codec.ts';
 import type { Simulator } from '../simulator/server.ts';
 import { namesOf, open, start, startAndLogIn } from './simulator-client.ts';
 import type { RawClient } from './simulator-client.ts';
@@ -41,6 +43,15 @@ describe('login', () => {
     expect(await client.trap('/login', '=name=admin', `=response=00${'0'.repeat(32)}`)).toBe('cannot log in');
   });
 
+  it('without a name or password is answered with a challenge to this day, and no response to it is right', async () => {
+    const client = open(await start({ version: '7.18' }));
+    const challenge = Buffer.from(await client.ret('/login'), 'hex');
+    expect(challenge.length).toBe(16);
+    const digest = createHash('md5').update('\0').update('rahasia').update(challenge).digest('hex');
+    const refusal = await client.trap('/login', '=name=admin', `=response=00${digest}`);
+    expect(refusal).toBe('invalid user name or password (6)');
+  });
+
   it('ends with /quit', async () => {
     const [client] = await startAndLogIn();
     expect(await client.run('/quit')).toEqual([
@@ -48,6 +59,24 @@ describe('login', () => {
     ]);
     await client.waitForClose();
   });
+});
+
+it('a tag comes right after the reply’s word, as some clients rely on', async () => {
+  const simulator = await start();
+  const socket = connect(simulator.port, '127.0.0.1');
+  socket.write(encodeSentence(['/login', '=name=admin', '=password=rahasia', '.tag=a'].map(word => Buffer.from(word))));
+  socket.write(encodeSentence(['/system/identity/print', '.tag=b'].map(word => Buffer.from(word))));
+  const decoder = new SentenceDecoder();
+  const sentences: string[][] = [];
+  for await (const chunk of socket as AsyncIterable<Buffer>) {
+    sentences.push(...decoder.push(chunk).map(words => words.map(word => Buffer.from(word).toString())));
+    if (sentences.length === 3) break;
+  }
+  expect(sentences).toEqual([
+    ['!done', '.tag=a'],
+    ['!re', '.tag=b', '=name=MikroTik'],
+    ['!done', '.tag=b'],
+  ]);
 });
 
 describe('tables', () => {
