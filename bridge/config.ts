@@ -1,8 +1,9 @@
 /** What the bridge keeps on disk: who it is (bridge.json) and how far it got with each router (revisions.json). */
 import { randomUUID } from 'node:crypto';
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { mkdir, readFile, rm } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
 import { z } from 'zod';
+import { parseJson, readIfThere, replaceFile } from './files.ts';
 
 const Coordinate = z.string().regex(/^[\w-]{43}$/);
 
@@ -166,40 +167,5 @@ export class RouterJournal {
       return [id, { revision, sessions_to_end: [...sessions_to_end] }] as const;
     });
     return `${JSON.stringify(Object.fromEntries(records))}\n`;
-  }
-}
-
-/** All of it or nothing, also when the power fails: written beside, synced, then renamed. Ours alone to read. */
-async function replaceFile(path: string, text: string): Promise<void> {
-  const beside = `${path}.new`;
-  await rm(beside, { force: true });
-  const file = await open(beside, 'wx', 0o600);
-  try {
-    await file.writeFile(text);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  await rename(beside, path);
-  // a folder can't be synced on every system; then the rename is as safe as that system makes it
-  const folder = await open(dirname(path), 'r').catch(() => null);
-  await folder?.sync().catch(() => undefined);
-  await folder?.close();
-}
-
-async function readIfThere(path: string): Promise<string | null> {
-  try {
-    return await readFile(path, 'utf8');
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null;
-    throw error;
-  }
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text) as unknown;
-  } catch {
-    return null;
   }
 }

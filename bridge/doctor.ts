@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { HealthAnswer } from '../src/protocol/messages.ts';
+import { HealthAnswer, type ReportRequest, type RouterAccess, type Watched } from '../src/protocol/messages.ts';
 import {
   equalSignatures,
   NONCE_HEADER,
@@ -12,19 +12,32 @@ import {
   signRequest,
   TIME_HEADER,
 } from '../src/protocol/signature.ts';
-import { type BridgeConfig, chooseStateDir, CONFIG_FILE, requireConfig } from './config.ts';
+import { explainRouterError } from './apply/failure.ts';
+import { type BridgeConfig, chooseStateDir, CONFIG_FILE, readBridgeVersion, requireConfig } from './config.ts';
+import { Lanes } from './measure/lanes.ts';
+import { postText } from './post-text.ts';
+import { ReportFailure, sendReport } from './report.ts';
+import { RouterConnection } from './routeros/connection.ts';
+import { lookAtSpool } from './spool.ts';
+import { WATCHED_FILE, WatchedStore } from './watched.ts';
 
 const HELP = `Usage: rukun-bridge doctor [options]
 
-Looks at the state folder, the clock, the cloud and the running bridge, and says what is wrong.
+Looks at the state folder, the clock, the cloud, the running bridge, the tunnel, what waits to be sent, and each router,
+and says what is wrong and what to do. Where \`run\` doesn't run, it signs in to the routers by itself.
 
   --port N      where \`run\` listens (8790)
   --state DIR   where this bridge keeps what it needs (RUKUN_BRIDGE_STATE, else ./rukun-bridge-state)
   --help        this text
+
+The exit code is 0 when nothing is wrong, and 1 otherwise.
 `;
 
 const MOST_CLOCK_DIFFERENCE_MS = 30_000;
 const ANSWER_TIMEOUT_MS = 10_000;
+const ROUTERS_AT_ONCE = 4;
+/** Older than this, something holds up the sending. */
+const MOST_WAIT_MS = 15 * 60_000;
 
 export interface Finding {
   is_good: boolean;
@@ -34,7 +47,6 @@ export interface Finding {
 const good = (text: string): Finding => ({ is_good: true, text });
 const bad = (text: string): Finding => ({ is_good: false, text });
 
-/** The exit code is 0 when nothing is wrong. */
 export async function doctor(args: string[], signal: AbortSignal): Promise<number> {
   const options = {
     port: { type: 'string' },
@@ -64,9 +76,19 @@ export async function examine(state_dir: string, port: number, signal?: AbortSig
   } catch (error) {
     return [bad(describe(error))];
   }
-  const findings = [good(`enrolled as ${config.name} with ${config.cloud_url}`)];
-  const parts = [examineState(state_dir), examineCloud(config.cloud_url, signal), examineRun(config, port, signal)];
-  return [...findings, ...(await Promise.all(parts)).flat()];
+  const complaints: string[] = [];
+  const { private_key } = config;
+  const store = new WatchedStore({ state_dir, private_key, log: event => complaints.push(event) });
+  await store.load();
+  const watched = store.current;
+  const parts = [
+    examineState(state_dir),
+    examineCloud(config, watched, signal),
+    examineRun(config, port, watched, signal).then(found => found ?? examineAlone(store, place(port), signal)),
+    examineWatched(watched, complaints),
+    examineSpool(state_dir),
+  ];
+  return [good(`enrolled as ${config.name} with ${config.cloud_url}`), ...(await Promise.all(parts)).flat()];
 }
 
 async function examineState(state_dir: string): Promise<Finding[]> {
@@ -75,48 +97,134 @@ async function examineState(state_dir: string): Promise<Finding[]> {
   return [bad(`others may read ${state_dir}, which holds keys: chmod -R go= it`)];
 }
 
-async function examineCloud(url: string, signal?: AbortSignal): Promise<Finding[]> {
+async function examineCloud(config: BridgeConfig, watched: Watched | null, signal?: AbortSignal): Promise<Finding[]> {
+  const url = config.cloud_url;
   const started_ms = Date.now();
   let response: Response;
   try {
     response = await fetch(url, { redirect: 'manual', signal: limitTime(signal) });
     await response.body?.cancel();
   } catch (error) {
-    return [bad(`${url} doesn't answer: ${describe(error)}`)];
+    return [bad(`${url} doesn't answer: ${describe(error)}; look at the internet connection, DNS and firewall`)];
   }
-  const answers = response.status < 500 ? good(`${url} answers`) : bad(`${url} answers with status ${response.status}`);
-  const cloud_ms = Date.parse(response.headers.get('date') ?? '');
-  if (Number.isNaN(cloud_ms)) return [answers, good('the cloud did not say what time it is')];
-  const difference_ms = (started_ms + Date.now()) / 2 - cloud_ms;
-  const words = `${Math.abs(Math.round(difference_ms / 1000))} s ${difference_ms > 0 ? 'ahead of' : 'behind'} the cloud`;
-  if (Math.abs(difference_ms) <= MOST_CLOCK_DIFFERENCE_MS) return [answers, good('the clock is right')];
-  return [answers, bad(`the clock is ${words}: set it by NTP, or requests are refused from 60 s on`)];
+  if (response.status >= 500) return [bad(`${url} answers with status ${response.status}: try again later`)];
+  const enrolment = await examineEnrolment(config, watched, signal);
+  return [good(`${url} answers`), tellClock(started_ms, response.headers.get('date')), enrolment];
 }
 
-async function examineRun(config: BridgeConfig, port: number, signal?: AbortSignal): Promise<Finding[]> {
-  const place = `127.0.0.1:${port}`;
+function tellClock(started_ms: number, date: string | null): Finding {
+  const cloud_ms = Date.parse(date ?? '');
+  if (Number.isNaN(cloud_ms)) return good('the cloud did not say what time it is');
+  const difference_ms = (started_ms + Date.now()) / 2 - cloud_ms;
+  const words = `${Math.abs(Math.round(difference_ms / 1000))} s ${difference_ms > 0 ? 'ahead of' : 'behind'} the cloud`;
+  if (Math.abs(difference_ms) <= MOST_CLOCK_DIFFERENCE_MS) return good('the clock is right');
+  return bad(`the clock is ${words}: set it by NTP, or requests are refused from 60 s on`);
+}
+
+/** A heartbeat, as `run` sends it: the one way to know that the cloud still knows this bridge. */
+async function examineEnrolment(config: BridgeConfig, watched: Watched | null, signal?: AbortSignal): Promise<Finding> {
+  const version = await readBridgeVersion();
+  const request = {
+    version,
+    watched_tag: watched?.tag ?? null,
+    batch: null,
+    batches_waiting: 0,
+  } satisfies ReportRequest;
+  const step = { config, post: postText, now: Date.now, time_ms: Date.now(), body: JSON.stringify(request) };
+  try {
+    await sendReport({ ...step, signal: limitTime(signal) });
+    return good('the cloud knows this bridge and takes its reports');
+  } catch (error) {
+    return bad(`the cloud doesn't take reports: ${error instanceof ReportFailure ? error.message : describe(error)}`);
+  }
+}
+
+/** Null where nothing answers. */
+async function examineRun(
+  config: BridgeConfig,
+  port: number,
+  watched: Watched | null,
+  signal?: AbortSignal,
+): Promise<Finding[] | null> {
   const [time_ms, nonce, path] = [Date.now(), randomUUID(), '/v1/health'];
   const signature = await signRequest(config.signing_secret, { time_ms, nonce, method: 'GET', path, body: '' });
   const headers = { [TIME_HEADER]: String(time_ms), [NONCE_HEADER]: nonce, [SIGNATURE_HEADER]: signature };
+  let response: Response;
   try {
-    const response = await fetch(`http://${place}${path}`, { headers, signal: limitTime(signal) });
-    const body = await response.text();
-    const expected = await signAnswer(config.signing_secret, nonce, response.status, body);
-    if (!equalSignatures(expected, response.headers.get(SIGNATURE_HEADER) ?? '')) {
-      return [bad(`something else, or a bridge with another identity, listens on ${place}: restart rukun-bridge run`)];
-    }
-    const health = HealthAnswer.parse(JSON.parse(body));
-    return [good(`run listens on ${place}`), ...health.routers.map(describeRouter)];
+    response = await fetch(`http://${place(port)}${path}`, { headers, signal: limitTime(signal) });
+  } catch {
+    return null;
+  }
+  const body = await response.text().catch(() => '');
+  const expected = await signAnswer(config.signing_secret, nonce, response.status, body);
+  if (!equalSignatures(expected, response.headers.get(SIGNATURE_HEADER) ?? '')) {
+    return [
+      bad(`something else, or a bridge with another identity, listens on ${place(port)}: restart rukun-bridge run`),
+    ];
+  }
+  const health = HealthAnswer.safeParse(JSON.parse(body));
+  if (!health.success) return [bad(`another version of the bridge runs on ${place(port)}: restart rukun-bridge run`)];
+  const { tunnel, routers } = health.data;
+  const names = new Map(watched?.routers.map(router => [router.id, nameRouter(router)]));
+  const listed = routers.map(({ id, state }) => describeRouter(names.get(id) ?? `router ${id}`, state));
+  return [good(`run listens on ${place(port)}`), describeTunnel(tunnel), ...listed];
+}
+
+function describeTunnel(tunnel: HealthAnswer['tunnel']): Finding {
+  if (tunnel === 'up') return good('the tunnel is up');
+  if (tunnel === 'off')
+    return good('no tunnel: run was started without TUNNEL_TOKEN, so Rukun must reach it otherwise');
+  if (tunnel === 'starting') return bad('the tunnel is just being started: ask again in a minute');
+  return bad("cloudflared ended or hangs: see run's log; is it installed, and is TUNNEL_TOKEN this tunnel's?");
+}
+
+function describeRouter(name: string, state: HealthAnswer['routers'][number]['state']): Finding {
+  if (state === 'refused') return bad(`${name} refuses the sign-in: put its user and password right in Rukun`);
+  if (state === 'waiting') return bad(`${name} can't be reached: look at its power, the network, and /ip service api`);
+  return good(`${name} is ${state}`);
+}
+
+/** What `run` would say of the routers, where it doesn't run: one try each. */
+async function examineAlone(store: WatchedStore, at: string, signal?: AbortSignal): Promise<Finding[]> {
+  const passwords = await store.openPasswords();
+  const lanes = new Lanes(ROUTERS_AT_ONCE);
+  const routers = (store.current?.routers ?? []).map(router =>
+    lanes.run(() => tryRouter(router, passwords.get(router.id) ?? '', signal)),
+  );
+  return [bad(`run doesn't answer on ${at}: start rukun-bridge run`), ...(await Promise.all(routers))];
+}
+
+async function tryRouter(router: RouterAccess, password: string, signal?: AbortSignal): Promise<Finding> {
+  const { host, port, username, use_tls, tls_fingerprint, tls_anonymous_dh } = router;
+  const tls = use_tls ? { fingerprint: tls_fingerprint ?? undefined, anonymous_dh: tls_anonymous_dh } : undefined;
+  try {
+    const connection = await RouterConnection.open({ host, port, username, password, tls }, signal);
+    await connection.close();
+    return good(`${nameRouter(router)} can be signed in to`);
   } catch (error) {
-    return [bad(`run doesn't answer on ${place}: ${describe(error)}`)];
+    return bad(describe(explainRouterError(error, router)));
   }
 }
 
-function describeRouter({ id, state }: { id: string; state: string }): Finding {
-  if (state === 'refused') return bad(`router ${id} refuses the sign-in: put its password right in Rukun`);
-  if (state === 'unreachable') return bad(`router ${id} could not be reached when it was last tried`);
-  return good(`router ${id} is ${state}`);
+async function examineWatched(watched: Watched | null, complaints: readonly string[]): Promise<Finding[]> {
+  if (complaints.includes('watched_not_ours')) {
+    return [bad(`${WATCHED_FILE} is sealed to another key: run asks the cloud for it anew`)];
+  }
+  if (complaints.length > 0) return [bad(`${WATCHED_FILE} is damaged: run asks the cloud for it anew`)];
+  if (!watched) return [good('the cloud has not yet said what is to be watched')];
+  return [good(`${watched.routers.length} routers and ${watched.devices.length} devices are watched`)];
 }
+
+async function examineSpool(state_dir: string): Promise<Finding[]> {
+  const { waiting, oldest_ms } = await lookAtSpool(state_dir);
+  if (oldest_ms === null) return [good('no measurements wait to be sent')];
+  const age_ms = Date.now() - oldest_ms;
+  const words = `${waiting} batches of measurements wait to be sent, the oldest for ${Math.round(age_ms / 60_000)} min`;
+  return [age_ms <= MOST_WAIT_MS ? good(words) : bad(`${words}: they go when the cloud can be reached and run runs`)];
+}
+
+const place = (port: number) => `127.0.0.1:${port}`;
+const nameRouter = ({ host, port }: RouterAccess) => `the router at ${host}:${port}`;
 
 function limitTime(signal?: AbortSignal): AbortSignal {
   const timeout = AbortSignal.timeout(ANSWER_TIMEOUT_MS);

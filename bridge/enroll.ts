@@ -1,4 +1,6 @@
 // `rukun-bridge enroll`: makes this bridge known to the cloud, once.
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { exportJWK, generateKeyPair } from 'jose';
 import { z } from 'zod';
@@ -13,6 +15,8 @@ import {
   SetupError,
   writeConfig,
 } from './config.ts';
+import { SPOOL_FOLDER } from './spool.ts';
+import { WATCHED_FILE } from './watched.ts';
 
 const HELP = `Usage: rukun-bridge enroll --url https://… --token TOKEN [options]
 
@@ -64,7 +68,8 @@ export async function enroll(args: string[], signal: AbortSignal): Promise<numbe
 /** The token works once, so all that can go wrong here is looked at before it is sent. */
 export async function enrolBridge(options: EnrolOptions, signal?: AbortSignal): Promise<BridgeConfig> {
   const { state_dir, url, token, listen_url } = options;
-  if (!options.is_again && (await readConfig(state_dir).catch(() => 'damaged')) !== null) {
+  const before = await readConfig(state_dir).catch(() => undefined);
+  if (!options.is_again && before !== null) {
     throw new SetupError(`${state_dir} holds a ${CONFIG_FILE} already: --again overwrites it`);
   }
   await makeStateDir(state_dir);
@@ -74,6 +79,9 @@ export async function enrolBridge(options: EnrolOptions, signal?: AbortSignal): 
   const request = EnrolRequest.parse({ token, public_key: { kty, crv, x, y }, version, url: listen_url });
   const answer = await askCloud(url, request, signal);
   const config = BridgeConfig.parse({ ...answer, cloud_url: url, private_key: await exportJWK(privateKey) });
+  // sealed to the key before, and measured for the bridge before: neither is this one's
+  await rm(join(state_dir, WATCHED_FILE), { force: true });
+  if (answer.bridge_id !== before?.bridge_id) await rm(join(state_dir, SPOOL_FOLDER), { recursive: true, force: true });
   await writeConfig(state_dir, config);
   return config;
 }

@@ -1,16 +1,28 @@
 /** The bridge's HTTP server: loopback only, every request and every answer signed (src/protocol/signature.ts). */
+import { createHash } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { z } from 'zod';
-import { ApplyAnswer, ApplyRequest, type BridgeError, ProbeAnswer, ProbeRequest } from '../src/protocol/messages.ts';
-import { HealthAnswer } from '../src/protocol/messages.ts';
 import {
+  ApplyAnswer,
+  ApplyRequest,
+  type BridgeError,
+  DisconnectAnswer,
+  DisconnectRequest,
+  HealthAnswer,
+  ProbeAnswer,
+  ProbeRequest,
+  ReadAnswer,
+  ReadRequest,
+} from '../src/protocol/messages.ts';
+import {
+  BODY_HASH_HEADER,
   equalSignatures,
   MOST_SKEW_MS,
   NONCE_HEADER,
   signAnswer,
   SIGNATURE_HEADER,
-  signRequest,
+  signHashedRequest,
   TIME_HEADER,
 } from '../src/protocol/signature.ts';
 import { BridgeFailure } from './apply/failure.ts';
@@ -19,6 +31,8 @@ import { type Log, nameError } from './log.ts';
 export interface LinkHandlers {
   apply(request: ApplyRequest): Promise<ApplyAnswer>;
   probe(request: ProbeRequest): Promise<ProbeAnswer>;
+  read(request: ReadRequest): Promise<ReadAnswer>;
+  disconnect(request: DisconnectRequest): Promise<DisconnectAnswer>;
   health(): Promise<z.input<typeof HealthAnswer>>;
 }
 
@@ -30,6 +44,8 @@ export interface LinkOptions {
   log: Log;
   /** The wall clock; Date.now unless told. */
   now?: () => number;
+  /** Never goes back; performance.now unless told. */
+  elapsed_ms?: () => number;
   /** How many nonces are remembered before requests are refused; 100,000 unless told. */
   most_nonces?: number;
 }
@@ -44,20 +60,30 @@ export interface Link {
 
 const HOST = '127.0.0.1';
 const MOST_BODY_BYTES = 16 * 1024 * 1024;
+/** Of a body whose hash isn't told ahead: what a stranger can make the bridge read. */
+const MOST_UNPROVEN_BYTES = 64 * 1024;
 const MOST_CONNECTIONS = 256;
 const RECEIVE_TIMEOUT_MS = 30_000;
 const NONCE = /^[\x21-\x7e]{8,128}$/;
-const SIGNATURE = /^[0-9a-f]{64}$/;
+const HASH = /^[0-9a-f]{64}$/;
 
 export async function startLink(options: LinkOptions): Promise<Link> {
   const nonces = new NonceMemory(options.most_nonces ?? 100_000);
+  const { now = Date.now, elapsed_ms = () => performance.now() } = options;
+  const started_ms = elapsed_ms();
+  const gate: Gate = {
+    secret: options.signing_secret,
+    nonces,
+    now,
+    getStart: () => Math.floor(now() - (elapsed_ms() - started_ms)) - 1,
+  };
   let is_stopping = false;
   const server = createServer({ requestTimeout: RECEIVE_TIMEOUT_MS, headersTimeout: RECEIVE_TIMEOUT_MS });
   server.maxConnections = MOST_CONNECTIONS;
   server.on('request', (request, response) => {
     // a connection that is kept alive would hold up the end
     response.once('close', () => is_stopping && server.closeIdleConnections());
-    serve(request, response, options, nonces).catch((error: unknown) => {
+    serve(request, response, options, gate).catch((error: unknown) => {
       options.log('link_failed', { error: nameError(error) });
       response.destroy();
     });
@@ -84,8 +110,8 @@ interface Authentic {
   body: string;
 }
 
-async function serve(request: IncomingMessage, response: ServerResponse, options: LinkOptions, nonces: NonceMemory) {
-  const authentic = await authenticate(request, options, nonces);
+async function serve(request: IncomingMessage, response: ServerResponse, options: LinkOptions, gate: Gate) {
+  const authentic = await authenticate(request, gate);
   if (typeof authentic === 'string') {
     // the path is a stranger's text: only its beginning goes into the log
     const path = (request.url ?? '').split('?')[0]?.slice(0, 100) ?? '';
@@ -100,43 +126,74 @@ async function serve(request: IncomingMessage, response: ServerResponse, options
   response.writeHead(status, { 'content-type': 'application/json', [SIGNATURE_HEADER]: signature }).end(body);
 }
 
+/** What it takes to know a request for ours. */
+interface Gate {
+  secret: string;
+  nonces: NonceMemory;
+  now(): number;
+  /** When this process began, by the clock as it is now, so that a clock put right later doesn't matter. */
+  getStart(): number;
+}
+
+interface Claim {
+  time_ms: number;
+  nonce: string;
+  signature: string;
+  /** Null: only the body itself tells. */
+  body_hash: string | null;
+}
+
 /** The body of a request that is surely ours, now and for the first time; otherwise the reason why it is not. */
-async function authenticate(
-  request: IncomingMessage,
-  { signing_secret, now = Date.now }: LinkOptions,
-  nonces: NonceMemory,
-): Promise<Authentic | string> {
-  const [time, nonce, signature] = [TIME_HEADER, NONCE_HEADER, SIGNATURE_HEADER].map(name => request.headers[name]);
+async function authenticate(request: IncomingMessage, gate: Gate): Promise<Authentic | string> {
+  const claim = readClaim(request, gate);
+  if (typeof claim === 'string') return claim;
+  const { time_ms, nonce, signature, body_hash } = claim;
+  const { method = '', url: path = '' } = request;
+  const prove = async (hash: string) => {
+    const expected = await signHashedRequest(gate.secret, { time_ms, nonce, method, path, body_hash: hash });
+    if (!equalSignatures(expected, signature)) return 'wrong signature';
+    // only now: a stranger's nonces must not fill the memory
+    return gate.nonces.use(nonce, time_ms, gate.now());
+  };
+  const problem = body_hash === null ? null : await prove(body_hash);
+  if (problem !== null) return problem;
+  const body = await readBody(request, body_hash === null ? MOST_UNPROVEN_BYTES : MOST_BODY_BYTES);
+  if (body === null) return 'the body is too long or was cut off';
+  const hash = createHash('sha256').update(body).digest('hex');
+  if (body_hash !== null && body_hash !== hash) return 'another body';
+  return (body_hash === null ? await prove(hash) : null) ?? { nonce, body: body.toString('utf8') };
+}
+
+/** What the headers say; or why nothing more need be looked at. */
+function readClaim(request: IncomingMessage, { now, getStart }: Gate): Claim | string {
+  const names = [TIME_HEADER, NONCE_HEADER, SIGNATURE_HEADER, BODY_HASH_HEADER];
+  const [time, nonce, signature, body_hash = null] = names.map(name => request.headers[name]);
   if (typeof time !== 'string' || !/^\d{1,15}$/.test(time)) return 'no time';
   if (typeof nonce !== 'string' || !NONCE.test(nonce)) return 'no nonce';
-  if (typeof signature !== 'string' || !SIGNATURE.test(signature)) return 'no signature';
+  if (typeof signature !== 'string' || !HASH.test(signature)) return 'no signature';
+  if (body_hash !== null && (typeof body_hash !== 'string' || !HASH.test(body_hash))) return 'a hash that is none';
   const time_ms = Number(time);
   const skew_ms = now() - time_ms;
   if (Math.abs(skew_ms) > MOST_SKEW_MS) return `the clocks are ${Math.round(skew_ms / 1000)} s apart`;
-  const body = await readBody(request);
-  if (body === null) return 'the body is too long or was cut off';
-  const { method = '', url = '' } = request;
-  const expected = await signRequest(signing_secret, { time_ms, nonce, method, path: url, body });
-  if (!equalSignatures(expected, signature)) return 'wrong signature';
-  // only now: a stranger's nonces must not fill the memory
-  const problem = nonces.use(nonce, time_ms, now());
-  return problem ?? { nonce, body };
+  // its nonce may have been used then, and nobody remembers
+  if (time_ms < getStart()) return 'it was signed before this bridge started';
+  return { time_ms, nonce, signature, body_hash };
 }
 
-async function readBody(request: IncomingMessage): Promise<string | null> {
-  if (Number(request.headers['content-length'] ?? 0) > MOST_BODY_BYTES) return null;
+async function readBody(request: IncomingMessage, most_bytes: number): Promise<Buffer | null> {
+  if (Number(request.headers['content-length'] ?? 0) > most_bytes) return null;
   const chunks: Buffer[] = [];
   let length = 0;
   try {
     for await (const chunk of request as AsyncIterable<Buffer>) {
       length += chunk.length;
-      if (length > MOST_BODY_BYTES) return null;
+      if (length > most_bytes) return null;
       chunks.push(chunk);
     }
   } catch {
     return null;
   }
-  return Buffer.concat(chunks).toString('utf8');
+  return Buffer.concat(chunks);
 }
 
 interface Answer {
@@ -166,6 +223,10 @@ async function answerRoute(route: string, body: string, handlers: LinkHandlers):
       return write(ApplyAnswer, await handlers.apply(readMessage(ApplyRequest, body)));
     case 'POST /v1/probe':
       return write(ProbeAnswer, await handlers.probe(readMessage(ProbeRequest, body)));
+    case 'POST /v1/read':
+      return write(ReadAnswer, await handlers.read(readMessage(ReadRequest, body)));
+    case 'POST /v1/disconnect':
+      return write(DisconnectAnswer, await handlers.disconnect(readMessage(DisconnectRequest, body)));
     case 'GET /v1/health':
       return write(HealthAnswer, await handlers.health());
     default:

@@ -2,6 +2,7 @@
 // The bridge's commands. Each is loaded only when it is asked for.
 import { readFile } from 'node:fs/promises';
 import { enableCompileCache } from 'node:module';
+import { restartLean } from './lean-start.ts';
 
 type RunCommand = (args: string[], signal: AbortSignal) => Promise<number>;
 
@@ -24,6 +25,7 @@ const PARENT_CHECK_MS = 500;
 
 // without it each start loads Node's whole type stripper: 30 MB that a daemon keeps for its life
 enableCompileCache();
+if (process.argv[2] === 'run') restartLean();
 
 async function main(args: string[], signal: AbortSignal): Promise<number> {
   const [name, ...rest] = args;

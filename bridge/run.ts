@@ -1,28 +1,42 @@
 // `rukun-bridge run`: the daemon.
 import { once } from 'node:events';
 import { parseArgs } from 'node:util';
-import { applyDesired, type BridgeTools } from './apply/apply.ts';
-import { probeRouter } from './apply/probe.ts';
+import type { BridgeTools } from './apply/apply.ts';
 import { type PoolOptions, RouterPool } from './apply/router-pool.ts';
 import { RouterQueue } from './apply/router-queue.ts';
 import { makeSealedOpener } from './apply/sealed.ts';
+import { Backoff, pause } from './backoff.ts';
+import { collectGarbage } from './collect-garbage.ts';
 import { chooseStateDir, readBridgeVersion, requireConfig, RouterJournal, SetupError } from './config.ts';
+import type { ROUTER_STATES, RouterAccess } from '../src/protocol/messages.ts';
+import { makeHandlers } from './handlers.ts';
 import { type LinkHandlers, startLink } from './link.ts';
-import { type Log, makeLog } from './log.ts';
+import { type Log, makeLog, nameError } from './log.ts';
+import { Watcher, type WatcherOptions } from './measure/watcher.ts';
+import { postText } from './post-text.ts';
+import { Reporter, type ReporterOptions } from './report.ts';
+import { Spool } from './spool.ts';
+import { Tunnel, type TunnelOptions } from './tunnel.ts';
+import { WatchedStore } from './watched.ts';
 
 const HELP = `Usage: rukun-bridge run [options]
 
-Takes Rukun's requests on this machine only (127.0.0.1) and makes the routers hold what they must.
+Takes Rukun's requests on this machine only (127.0.0.1) and makes the routers hold what they must; measures them and
+reports to Rukun. Where TUNNEL_TOKEN is set, it runs cloudflared and watches over it.
 
-  --port N      where it listens; 0 takes any free port (8790)
-  --state DIR   where this bridge keeps what it needs (RUKUN_BRIDGE_STATE, else ./rukun-bridge-state)
-  --help        this text
+  --port N             where it listens; 0 takes any free port (8790)
+  --state DIR          where this bridge keeps what it needs (RUKUN_BRIDGE_STATE, else ./rukun-bridge-state)
+  --cloudflared PATH   the program for the tunnel (RUKUN_CLOUDFLARED, else cloudflared)
+  --measure-every N    seconds between two rounds of measuring, 1 to 3600 (300)
+  --help               this text
 
 It logs JSON lines to stderr and ends within 10 seconds of SIGTERM or Ctrl+C.
 `;
 
-/** Together with closing the connections (1 s) well below the 10 s that a supervisor waits. */
-const FINISH_MS = 8_000;
+/** Together with ending the tunnel (2 s at most) well below the 10 s that a supervisor waits. */
+const FINISH_MS = 6_000;
+const TUNNEL_STOP_MS = 2_000;
+const MANY_ITEMS = 200;
 
 export interface BridgeOptions {
   state_dir: string;
@@ -30,7 +44,16 @@ export interface BridgeOptions {
   log: Log;
   /** The wall clock; Date.now unless told. */
   now?: () => number;
+  /** 0 to 1, for all waits; Math.random unless told. */
+  random?: () => number;
   pool?: PoolOptions;
+  /** None unless told. */
+  tunnel?: Pick<TunnelOptions, 'token' | 'command'>;
+  /** False: measures nothing by itself. */
+  measure?: boolean | WatcherOptions;
+  /** False: doesn't call the cloud by itself. */
+  report?: boolean | ReporterOptions;
+  measure_interval_ms?: number;
 }
 
 export interface RunningBridge {
@@ -40,8 +63,15 @@ export interface RunningBridge {
   stop(finish_ms?: number): Promise<void>;
 }
 
+interface Part {
+  name: string;
+  run(signal: AbortSignal): Promise<void>;
+}
+
+type RunOptions = Pick<BridgeOptions, 'port' | 'state_dir' | 'tunnel' | 'measure_interval_ms'>;
+
 export async function run(args: string[], signal: AbortSignal): Promise<number> {
-  let options: { port: number; state_dir: string } | null;
+  let options: RunOptions | null;
   try {
     options = readOptions(args);
   } catch (error) {
@@ -64,23 +94,55 @@ export async function run(args: string[], signal: AbortSignal): Promise<number> 
   }
 }
 
-export async function startBridge({ state_dir, port, log, now, pool }: BridgeOptions): Promise<RunningBridge> {
+export async function startBridge(options: BridgeOptions): Promise<RunningBridge> {
+  const { state_dir, port, log, now = Date.now, random = Math.random } = options;
   const config = await requireConfig(state_dir);
   const journal = new RouterJournal(state_dir);
   await journal.load();
-  const tools: BridgeTools = {
-    journal,
-    pool: new RouterPool(pool),
-    queue: new RouterQueue(),
-    openSealed: await makeSealedOpener(config.private_key),
-  };
-  const handlers = makeHandlers(tools, { bridge_id: config.bridge_id, version: await readBridgeVersion(), log });
-  const link = await startLink({ port, signing_secret: config.signing_secret, handlers, log, now });
+  const openSealed = await makeSealedOpener(config.private_key);
+  const tools = { journal, pool: new RouterPool(options.pool), queue: new RouterQueue(), openSealed };
+  const version = await readBridgeVersion();
+  const spool = new Spool({ state_dir, log, now });
+  const watched = new WatchedStore({ state_dir, private_key: config.private_key, log });
+  await watched.load();
+  const tunnel = new Tunnel({ token: undefined, command: '', ...options.tunnel, log, random, stop_ms: TUNNEL_STOP_MS });
+  const reporter = new Reporter(
+    { config, version, spool, watched, post: postText, log, now, random },
+    readSettings(options.report),
+  );
+  const watcher = new Watcher(
+    { ...tools, spool, watched, log, random, onBatch: () => reporter.poke() },
+    { interval_ms: options.measure_interval_ms ?? 300_000, ...readSettings(options.measure) },
+  );
+  const handlers = makeHandlers(tools, {
+    bridge_id: config.bridge_id,
+    version,
+    log,
+    getTunnelState: () => tunnel.state,
+    countWaitingBatches: () => spool.waiting,
+  });
+  const signing_secret = config.signing_secret;
+  const link = await startLink({
+    port,
+    signing_secret,
+    handlers: addWatched(handlers, tools, watched, () => reporter.poke()),
+    log,
+    now,
+  });
   log('started', { bridge_id: config.bridge_id, port: link.port });
+  // not before the port is ours: another bridge on this folder would be writing there
+  await spool.load().catch((error: unknown) => log('spool_failed', { error: nameError(error) }));
+  const parts = [
+    ...(options.measure === false ? [] : [{ name: 'watcher', run: (signal: AbortSignal) => watcher.run(signal) }]),
+    ...(options.report === false ? [] : [{ name: 'reporter', run: (signal: AbortSignal) => reporter.run(signal) }]),
+  ];
+  const running = runParts(parts, log, random);
+  const tunnelling = runParts([{ name: 'tunnel', run: signal => tunnel.run(signal) }], log, random);
   const stop = async (finish_ms = FINISH_MS) => {
-    const finished = Promise.all([link.stop(), tools.queue.stop()]);
+    const finished = Promise.all([running.stop(), link.stop(), tools.queue.stop()]);
     const is_finished = await Promise.race([finished.then(() => true), wait(finish_ms)]);
-    await tools.pool.close();
+    // what was answered last left through the tunnel
+    await Promise.all([tunnelling.stop(), tools.pool.close()]);
     if (!is_finished) await Promise.race([finished, wait(500)]);
     link.drop();
     await journal.save();
@@ -89,29 +151,77 @@ export async function startBridge({ state_dir, port, log, now, pool }: BridgeOpt
   return { name: config.name, port: link.port, stop };
 }
 
-function makeHandlers(tools: BridgeTools, about: { bridge_id: string; version: string; log: Log }): LinkHandlers {
-  const started_ms = performance.now();
-  const { journal, pool, queue } = tools;
+const readSettings = <T>(settings: boolean | T | undefined) => (typeof settings === 'object' ? settings : undefined);
+
+/**
+ * What the link's handlers don't know by themselves. A router that isn't watched as it is spoken of now is news that the
+ * cloud has. An apply of thousands is cleaned up after at once. Health also tells of the routers that are watched and were
+ * never applied to, and of those just being connected.
+ */
+function addWatched(
+  handlers: LinkHandlers,
+  { journal, pool, queue }: BridgeTools,
+  watched: WatchedStore,
+  askForNews: () => void,
+): LinkHandlers {
+  const asked = new Map<string, string>();
+  const noteRouter = (router: RouterAccess) => {
+    const access = JSON.stringify(router);
+    const known = watched.current?.routers.find(({ id }) => id === router.id);
+    if ((known && JSON.stringify(known) === access) || asked.get(router.id) === access) return;
+    asked.set(router.id, access);
+    askForNews();
+  };
+  const tellState = (id: string): (typeof ROUTER_STATES)[number] => {
+    const state = pool.getState(id);
+    // one that is just being tried again after a failure is not at work
+    return queue.isBusy(id) && (state === 'connected' || state === 'idle') ? 'working' : state;
+  };
   return {
+    ...handlers,
+    probe: request => {
+      noteRouter(request.router);
+      return handlers.probe(request);
+    },
+    read: request => {
+      noteRouter(request.router);
+      return handlers.read(request);
+    },
     apply: async request => {
-      const answer = await applyDesired(tools, request);
-      const bad = [...answer.profiles, ...answer.items].filter(({ error }) => error !== null).length;
-      const { revision, sessions_ended, commands_sent } = answer;
-      const counts = { items: answer.items.length, bad, sessions_ended, commands_sent };
-      about.log('applied', { router_id: request.router.id, revision, ...counts });
+      noteRouter(request.router);
+      const answer = await handlers.apply(request);
+      if (request.items.length >= MANY_ITEMS) setImmediate(collectGarbage);
       return answer;
     },
-    probe: request => probeRouter(tools, request),
-    health: async () => ({
-      version: about.version,
-      bridge_id: about.bridge_id,
-      uptime_seconds: Math.floor((performance.now() - started_ms) / 1000),
-      routers: journal.router_ids.map(id => ({
-        id,
-        state: queue.isBusy(id) ? 'working' : pool.getState(id),
-        revision: journal.getRevision(id),
-      })),
-    }),
+    health: async () => {
+      const ids = new Set([...journal.router_ids, ...(watched.current?.routers ?? []).map(({ id }) => id)]);
+      const routers = Array.from(ids, id => ({ id, state: tellState(id), revision: journal.getRevision(id) }));
+      return { ...(await handlers.health()), routers };
+    },
+  };
+}
+
+/** A part that fails in a way that nobody foresaw is started again, and the others go on. */
+function runParts(parts: readonly Part[], log: Log, random: () => number): { stop(): Promise<void> } {
+  const controller = new AbortController();
+  const { signal } = controller;
+  const keepRunning = async (part: Part) => {
+    const backoff = new Backoff({ first_ms: 1_000, most_ms: 60_000, random });
+    while (!signal.aborted) {
+      try {
+        return await part.run(signal);
+      } catch (error) {
+        log('part_failed', { part: part.name, error: nameError(error) });
+        await pause(backoff.next(), signal);
+      }
+    }
+  };
+  const running = Promise.all(parts.map(keepRunning));
+  return {
+    stop: async () => {
+      controller.abort();
+      await running;
+    },
   };
 }
 
@@ -120,19 +230,31 @@ function wait(time_ms: number): Promise<false> {
   return new Promise(resolve => setTimeout(() => resolve(false), time_ms).unref());
 }
 
-function readOptions(args: string[]) {
+function readOptions(args: string[]): RunOptions | null {
   const { values } = parseArgs({
     args,
     options: {
       port: { type: 'string', default: '8790' },
       state: { type: 'string' },
+      cloudflared: { type: 'string' },
+      'measure-every': { type: 'string', default: '300' },
       help: { type: 'boolean', short: 'h' },
     },
   });
   if (values.help) return null;
   const port = Number(values.port);
   if (!/^\d+$/.test(values.port) || port > 65_535) throw new Error(`--port must be 0 to 65535; got ${values.port}`);
-  return { port, state_dir: chooseStateDir(values.state) };
+  const every_s = Number(values['measure-every']);
+  if (!(every_s >= 1 && every_s <= 3600)) {
+    throw new Error(`--measure-every must be 1 to 3600 seconds; got ${values['measure-every']}`);
+  }
+  const command = values.cloudflared ?? (process.env.RUKUN_CLOUDFLARED || 'cloudflared');
+  return {
+    port,
+    state_dir: chooseStateDir(values.state),
+    tunnel: { token: process.env.TUNNEL_TOKEN, command },
+    measure_interval_ms: every_s * 1000,
+  };
 }
 
 function describeStartError(error: unknown, port: number): string {

@@ -11,6 +11,7 @@ const STATUSES: Readonly<Record<FailureCode, number>> = {
   INTERNAL_ERROR: 500,
   ROUTER_UNREACHABLE: 502,
   ROUTER_REFUSED: 502,
+  ROUTER_BUSY: 503,
 };
 
 /** Why a whole request fails. Its message goes to people: no secret in it. */

@@ -2,7 +2,7 @@ import type { RouterConnection } from '../routeros/connection.ts';
 import { RouterError } from '../routeros/errors.ts';
 import type { RouterAccess } from '../../src/protocol/messages.ts';
 import { isRefusal } from './failure.ts';
-import type { Lease, RouterPool } from './router-pool.ts';
+import type { HowToTake, Lease, RouterPool } from './router-pool.ts';
 
 const MOST_RECONNECTS = 2;
 const RECONNECT_PAUSE_MS = 250;
@@ -12,14 +12,19 @@ export class RouterHold {
   readonly #pool: RouterPool;
   readonly #router: RouterAccess;
   readonly #password: string;
+  readonly #how: HowToTake;
+  readonly #signal: AbortSignal | undefined;
   #lease: Lease | null = null;
   #commands_sent = 0;
   #reconnects = 0;
 
-  constructor(pool: RouterPool, router: RouterAccess, password: string) {
+  /** Once the signal is aborted, what fails is not tried again. */
+  constructor(pool: RouterPool, router: RouterAccess, password: string, how: HowToTake = {}, signal?: AbortSignal) {
     this.#pool = pool;
     this.#router = router;
     this.#password = password;
+    this.#how = how;
+    this.#signal = signal;
   }
 
   get commands_sent(): number {
@@ -42,6 +47,7 @@ export class RouterHold {
         // who can't even be reached at the start is tried again by the caller, later
         if (!this.#lease && this.#reconnects === 0) throw error;
         await this.#letGo();
+        if (this.#signal?.aborted) throw error;
         if (kind === 'login' || this.#reconnects >= MOST_RECONNECTS) throw error;
         this.#reconnects++;
         await new Promise(resolve => setTimeout(resolve, RECONNECT_PAUSE_MS));
@@ -54,7 +60,7 @@ export class RouterHold {
   }
 
   async #connect(): Promise<RouterConnection> {
-    this.#lease ??= await this.#pool.take(this.#router, this.#password);
+    this.#lease ??= await this.#pool.take(this.#router, this.#password, this.#how);
     return this.#lease.connection;
   }
 

@@ -20,7 +20,7 @@ export async function probeRouter(tools: BridgeTools, request: ProbeRequest): Pr
   });
 }
 
-async function readFacts(connection: RouterConnection) {
+export async function readFacts(connection: RouterConnection) {
   const [identity, resource, board] = await Promise.all([
     readSingle(connection, '/system/identity', ['name']),
     readSingle(connection, '/system/resource', ['board-name', 'version', 'uptime']),

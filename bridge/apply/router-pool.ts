@@ -6,7 +6,7 @@ const REFUSAL_MS = 60_000;
 const KEEPALIVE_MS = 15_000;
 
 /** What is known of a router without asking it. */
-export type RouterState = 'connected' | 'idle' | 'unreachable' | 'refused';
+export type RouterState = 'idle' | 'connecting' | 'connected' | 'waiting' | 'refused';
 
 export interface PoolOptions {
   /** Never goes back; performance.now unless told. */
@@ -23,6 +23,15 @@ export interface Lease {
   latency_ms: number;
   /** What the connection had sent before it was taken. */
   commands_before: number;
+}
+
+export interface HowToTake {
+  /** On a new connection, whatever is open. */
+  is_fresh?: boolean;
+  /** Nobody waits for it: credentials that were refused once are not tried again at all. */
+  is_watching?: boolean;
+  /** Ends the connecting. */
+  signal?: AbortSignal;
 }
 
 interface Held {
@@ -44,6 +53,8 @@ export class RouterPool {
   readonly #held = new Map<string, Held>();
   readonly #refusals = new Map<string, Refusal>();
   readonly #unreachable = new Set<string>();
+  readonly #connecting = new Set<string>();
+  #kept: ReadonlySet<string> = new Set();
   readonly #closing = new AbortController();
 
   constructor(options: PoolOptions = {}) {
@@ -51,7 +62,7 @@ export class RouterPool {
   }
 
   /** The open connection or, where there is none for just these credentials, a new one. */
-  async take(router: RouterAccess, password: string, how: { is_fresh?: boolean } = {}): Promise<Lease> {
+  async take(router: RouterAccess, password: string, how: HowToTake = {}): Promise<Lease> {
     const options = this.#describe(router, password);
     const key = JSON.stringify(options);
     const held = this.#held.get(router.id);
@@ -61,8 +72,15 @@ export class RouterPool {
       return { connection, latency_ms, commands_before: connection.commands_sent };
     }
     await this.discard(router.id);
-    this.#refuseRepeat(router.id, key);
-    return await this.#open(router.id, key, options);
+    this.#refuseRepeat(router.id, key, how.is_watching ?? false);
+    return await this.#open(router.id, key, options, how.signal);
+  }
+
+  /** These stay connected, also while nobody needs them. */
+  keep(router_ids: ReadonlySet<string>): void {
+    const others = [...this.#kept].filter(id => !router_ids.has(id));
+    this.#kept = router_ids;
+    for (const id of others) this.release(id);
   }
 
   /** Keeps the connection for the next one, for a while. */
@@ -70,6 +88,7 @@ export class RouterPool {
     const held = this.#held.get(router_id);
     if (!held) return;
     if (held.idle_timer) clearTimeout(held.idle_timer);
+    if (this.#kept.has(router_id)) return;
     held.idle_timer = setTimeout(() => void this.discard(router_id), this.#options.idle_ms ?? 60_000);
     held.idle_timer.unref();
   }
@@ -83,10 +102,11 @@ export class RouterPool {
   }
 
   getState(router_id: string): RouterState {
+    const is_lost = this.#unreachable.has(router_id);
+    if (this.#connecting.has(router_id) && !is_lost) return 'connecting';
     if (this.#held.get(router_id)?.connection.closed === false) return 'connected';
-    const refusal = this.#refusals.get(router_id);
-    if (refusal && refusal.until_ms > this.#now()) return 'refused';
-    return this.#unreachable.has(router_id) ? 'unreachable' : 'idle';
+    if (this.#refusals.has(router_id)) return 'refused';
+    return is_lost ? 'waiting' : 'idle';
   }
 
   /** Closes all of them, those in use too, and opens no more. */
@@ -95,12 +115,13 @@ export class RouterPool {
     await Promise.all([...this.#held.keys()].map(router_id => this.discard(router_id)));
   }
 
-  async #open(router_id: string, key: string, options: ConnectionOptions): Promise<Lease> {
+  async #open(router_id: string, key: string, options: ConnectionOptions, own?: AbortSignal): Promise<Lease> {
     const { signal } = this.#closing;
     if (signal.aborted) throw new RouterError('lost', 'the bridge is stopping');
     const started_ms = this.#now();
+    this.#connecting.add(router_id);
     try {
-      const connection = await RouterConnection.open(options, signal);
+      const connection = await RouterConnection.open(options, own ? AbortSignal.any([signal, own]) : signal);
       const latency_ms = Math.round(this.#now() - started_ms);
       this.#held.set(router_id, { key, connection, latency_ms, idle_timer: null });
       this.#refusals.delete(router_id);
@@ -111,28 +132,34 @@ export class RouterPool {
       if (error instanceof RouterError && error.kind === 'login') this.#noteRefusal(router_id, key, error.message);
       else this.#unreachable.add(router_id);
       throw error;
+    } finally {
+      this.#connecting.delete(router_id);
     }
   }
 
   /** Firewalls ban those who try a wrong password again and again. */
-  #refuseRepeat(router_id: string, key: string): void {
+  #refuseRepeat(router_id: string, key: string, is_watching: boolean): void {
     const refusal = this.#refusals.get(router_id);
-    if (!refusal || refusal.key !== key || refusal.until_ms <= this.#now()) return;
+    if (!refusal || refusal.key !== key) return;
+    if (is_watching) throw new RouterError('login', refusal.message);
+    if (refusal.until_ms <= this.#now()) return;
     const left_s = Math.ceil((refusal.until_ms - this.#now()) / 1000);
     throw new RouterError('login', `${refusal.message}; not tried again for ${left_s} s unless the password changes`);
   }
 
   #noteRefusal(router_id: string, key: string, message: string): void {
     const now_ms = this.#now();
-    for (const [id, { until_ms }] of this.#refusals) if (until_ms <= now_ms) this.#refusals.delete(id);
+    for (const [id, { until_ms }] of this.#refusals) {
+      if (until_ms <= now_ms && !this.#kept.has(id)) this.#refusals.delete(id);
+    }
     this.#refusals.set(router_id, { key, message, until_ms: now_ms + REFUSAL_MS });
     this.#unreachable.delete(router_id);
   }
 
   #describe(router: RouterAccess, password: string): ConnectionOptions {
-    const { host, port, username, use_tls, tls_fingerprint } = router;
+    const { host, port, username, use_tls, tls_fingerprint, tls_anonymous_dh } = router;
     const { connect_timeout_ms, command_timeout_ms } = this.#options;
-    const tls = use_tls ? { fingerprint: tls_fingerprint ?? undefined } : undefined;
+    const tls = use_tls ? { fingerprint: tls_fingerprint ?? undefined, anonymous_dh: tls_anonymous_dh } : undefined;
     return { host, port, username, password, tls, connect_timeout_ms, command_timeout_ms, keepalive_ms: KEEPALIVE_MS };
   }
 

@@ -7,16 +7,25 @@ export type OpenSealed = (sealed: string) => Promise<SealedPart>;
 
 /** The opener for what was sealed to this bridge's key. Its failures say nothing of what was inside. */
 export async function makeSealedOpener(private_key: BridgeConfig['private_key']): Promise<OpenSealed> {
-  const key = await importJWK({ ...private_key }, 'ECDH-ES');
+  const open = await makeOpener(private_key);
   return async sealed => {
+    const opened = await open(sealed);
+    if (!opened) throw new BridgeFailure('INVALID_MESSAGE', "the sealed part isn't for this bridge's key: enrol again");
+    const part = SealedPart.safeParse(opened.value);
+    if (!part.success) throw new BridgeFailure('INVALID_MESSAGE', 'the sealed part is not what the bridge expects');
+    return part.data;
+  };
+}
+
+/** Null where it was sealed to another key or is damaged. */
+export async function makeOpener(private_key: BridgeConfig['private_key']) {
+  const key = await importJWK({ ...private_key }, 'ECDH-ES');
+  return async (sealed: string): Promise<{ value: unknown } | null> => {
     const opened = await compactDecrypt(sealed, key, {
       keyManagementAlgorithms: ['ECDH-ES'],
       contentEncryptionAlgorithms: ['A256GCM'],
     }).catch(() => null);
-    if (!opened) throw new BridgeFailure('INVALID_MESSAGE', "the sealed part isn't for this bridge's key: enrol again");
-    const part = SealedPart.safeParse(parseJson(opened.plaintext));
-    if (!part.success) throw new BridgeFailure('INVALID_MESSAGE', 'the sealed part is not what the bridge expects');
-    return part.data;
+    return opened && { value: parseJson(opened.plaintext) };
   };
 }
 

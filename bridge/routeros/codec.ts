@@ -4,10 +4,13 @@ import { isUtf8 } from 'node:buffer';
 export interface DecoderOptions {
   max_word_bytes?: number;
   max_sentence_bytes?: number;
+  max_sentence_words?: number;
 }
 
 const DEFAULT_MAX_WORD_BYTES = 16 * 1024 * 1024;
 const DEFAULT_MAX_SENTENCE_BYTES = 32 * 1024 * 1024;
+/** A word of one byte takes a hundred in memory; a row has dozens. */
+const DEFAULT_MAX_SENTENCE_WORDS = 65_536;
 const FIRST_ALLOCATION_BYTES = 4096;
 const EQUALS = 0x3d;
 
@@ -26,6 +29,7 @@ export class ProtocolError extends Error {
 export class SentenceDecoder {
   readonly #max_word_bytes: number;
   readonly #max_sentence_bytes: number;
+  readonly #max_sentence_words: number;
   #words: Uint8Array[] = [];
   #sentence_bytes = 0;
   #length = 0;
@@ -38,6 +42,7 @@ export class SentenceDecoder {
   constructor(options: DecoderOptions = {}) {
     this.#max_word_bytes = options.max_word_bytes ?? DEFAULT_MAX_WORD_BYTES;
     this.#max_sentence_bytes = options.max_sentence_bytes ?? DEFAULT_MAX_SENTENCE_BYTES;
+    this.#max_sentence_words = options.max_sentence_words ?? DEFAULT_MAX_SENTENCE_WORDS;
   }
 
   push(chunk: Uint8Array): Uint8Array[][] {
@@ -80,6 +85,7 @@ export class SentenceDecoder {
     if (this.#length > this.#max_word_bytes) throw new ProtocolError(`a word of ${this.#length} bytes is too long`);
     this.#sentence_bytes += this.#length;
     if (this.#sentence_bytes > this.#max_sentence_bytes) throw new ProtocolError('the sentence is too long');
+    if (this.#words.length >= this.#max_sentence_words) throw new ProtocolError('the sentence has too many words');
     this.#in_word = true;
     this.#partial_bytes = 0;
   }

@@ -37,6 +37,8 @@ export interface Command {
   readonly tag: string;
   readonly is_write: boolean;
   readonly rows: Row[];
+  /** About the memory that the rows take. */
+  held_bytes: number;
   readonly onRow: ((row: Row) => void) | null;
   timer: NodeJS.Timeout | null;
   settle(result: Answer | RouterError): void;

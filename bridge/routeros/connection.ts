@@ -29,7 +29,7 @@ export interface ConnectionOptions extends SocketOptions {
   command_timeout_ms?: number;
   /** For text that is not UTF-8; windows-1252 unless told. */
   code_page?: string;
-  /** Where given, an idle router is asked something this often, so that a dead connection is noticed. */
+  /** Where given, an idle router is asked something meanwhile, so that a dead connection is noticed within this time. */
   keepalive_ms?: number;
 }
 
@@ -39,6 +39,16 @@ const MAX_WAITING = 20_000;
 const CLOSE_GRACE_MS = 1_000;
 /** A router that takes connections and says nothing is told of while somebody still waits for the answer. */
 const SIGN_IN_LIMIT_MS = 8_000;
+/** Above what any router sends in one row. */
+const WORD_LIMITS = { max_word_bytes: 4 * 1024 * 1024, max_sentence_bytes: 8 * 1024 * 1024 };
+/** All rows together that wait for their end: about its memory, so that a router that never stops can't use it up. */
+const MAX_HELD_BYTES = 64 * 1024 * 1024;
+const WORD_COST_BYTES = 64;
+/** Within this many parts of the keepalive time, a router that went silent is asked and, without an answer, given up. */
+const KEEPALIVE_PARTS = 5;
+const ASKED_AFTER_PARTS = 2;
+const LOST_AFTER_PARTS = 4;
+
 function encodeCommand(words: readonly string[], tag: string): Uint8Array {
   try {
     return encodeSentence(tag === '' ? words : [...words, `.tag=${tag}`]);
@@ -55,7 +65,7 @@ export class RouterConnection {
   readonly tls_fingerprint: string | null;
   readonly #socket: Socket;
   readonly #options: ConnectionOptions;
-  readonly #decoder = new SentenceDecoder();
+  readonly #decoder = new SentenceDecoder(WORD_LIMITS);
   readonly #in_flight = new Map<string, Command>();
   readonly #listeners = new Map<string, Command>();
   #waiting: Command[] = [];
@@ -66,6 +76,9 @@ export class RouterConnection {
   #lost: RouterError | null = null;
   #ping: NodeJS.Timeout | null = null;
   #heard_at_bytes = 0;
+  #silent_parts = 0;
+  #is_pinging = false;
+  #held_bytes = 0;
 
   private constructor(socket: Socket, options: ConnectionOptions, tls_fingerprint: string | null) {
     this.#socket = socket;
@@ -181,15 +194,21 @@ export class RouterConnection {
   #startPing(): void {
     const { keepalive_ms } = this.#options;
     if (keepalive_ms === undefined || this.#lost) return;
-    this.#ping = setInterval(() => {
-      const was_heard = this.#bytes_received !== this.#heard_at_bytes;
-      this.#heard_at_bytes = this.#bytes_received;
-      if (was_heard || this.#in_flight.size > 0) return;
-      this.run('/system/identity/print', ['=.proplist=name']).catch((error: RouterError) => {
-        if (error.kind === 'timeout') this.#lose(new RouterError('lost', 'the router no longer answers'));
-      });
-    }, keepalive_ms);
+    this.#ping = setInterval(() => this.#watchSilence(), keepalive_ms / KEEPALIVE_PARTS);
     this.#ping.unref();
+  }
+
+  #watchSilence(): void {
+    const was_heard = this.#bytes_received !== this.#heard_at_bytes;
+    this.#heard_at_bytes = this.#bytes_received;
+    // a command in flight has a limit of its own
+    const is_waiting = this.#in_flight.size > (this.#is_pinging ? 1 : 0);
+    this.#silent_parts = was_heard || is_waiting ? 0 : this.#silent_parts + 1;
+    if (this.#silent_parts >= LOST_AFTER_PARTS) this.#lose(new RouterError('lost', 'the router no longer answers'));
+    if (this.#silent_parts !== ASKED_AFTER_PARTS || this.#is_pinging) return;
+    this.#is_pinging = true;
+    const onAnswer = () => void (this.#is_pinging = false);
+    this.run('/system/identity/print', ['=.proplist=name']).then(onAnswer, onAnswer);
   }
 
   #change(words: readonly string[]): Promise<void> {
@@ -215,6 +234,7 @@ export class RouterConnection {
         tag,
         is_write: tag !== '' && isWrite(words[0] ?? ''),
         rows: [],
+        held_bytes: 0,
         onRow: null,
         timer: null,
         settle,
@@ -266,7 +286,17 @@ export class RouterConnection {
       void this.#cancel(tag);
     };
     const bytes = encodeCommand(words, tag);
-    this.#listeners.set(tag, { words, bytes, tag, is_write: false, rows: [], onRow: deliver, timer: null, settle });
+    this.#listeners.set(tag, {
+      words,
+      bytes,
+      tag,
+      is_write: false,
+      rows: [],
+      held_bytes: 0,
+      onRow: deliver,
+      timer: null,
+      settle,
+    });
     this.#write(bytes);
     return {
       cancel: async () => {
@@ -293,6 +323,7 @@ export class RouterConnection {
   #finish(command: Command, result: Answer | RouterError): void {
     if (command.timer) clearTimeout(command.timer);
     this.#in_flight.delete(command.tag);
+    this.#held_bytes -= command.held_bytes;
     command.settle(result);
     this.#sendWaiting();
   }
@@ -321,10 +352,19 @@ export class RouterConnection {
     if (reply === '!re') {
       const row: Row = Object.fromEntries(readAttributes(words, code_page));
       if (command.onRow) command.onRow(row);
-      else command.rows.push(row);
+      else this.#holdRow(command, row, words);
     } else if (reply === '!done') {
       this.#finish(command, { rows: command.rows, done: readAttributes(words, code_page) });
     } else if (reply === '!trap') this.#takeTrap(command, readAttributes(words, code_page));
+  }
+
+  #holdRow(command: Command, row: Row, words: readonly Uint8Array[]): void {
+    const bytes = words.reduce((sum, word) => sum + word.length + WORD_COST_BYTES, 0);
+    command.rows.push(row);
+    command.held_bytes += bytes;
+    this.#held_bytes += bytes;
+    if (this.#held_bytes <= MAX_HELD_BYTES) return;
+    this.#lose(new RouterError('protocol', 'the router sends more than can be held'));
   }
 
   /** Rejects at once: the `!done` that follows then has a tag nobody waits for. */

@@ -23,7 +23,7 @@ export class RouterError extends Error {
 
 /** Texts of routers that hold no value of ours, so that a password `secret` doesn't make holes in them. */
 const FIXED_TEXTS =
-  /^(?:failure: )?(?:(?:secret|profile|queue|user) with the same name already exists|pool with such name exists|already have .*|no such (?:item|command)(?: \(\d+\)| prefix)?|not enough permissions(?: \(\d+\))?|invalid user name or password(?: \(\d+\))?|cannot log in|input does not match any value of [a-z-]+|interrupted)$/;
+  /^(?:failure: )?(?:(?:secret|profile|queue|user) with the same name already exists|pool with such name exists|already have .*|no such (?:item|command)(?: \(\d+\)| prefix)?|not enough permissions(?: \(\d+\))?|invalid user name or password(?: \(\d+\))?|cannot log in|input does not match any value of [a-z-]+|invalid value for argument [a-z-]+|unknown parameter [a-z0-9.-]+|interrupted)$/;
 
 /** Takes secrets out of a text that came from elsewhere. */
 export function hideSecrets(text: string, secrets: readonly string[]): string {

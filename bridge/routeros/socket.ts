@@ -45,7 +45,7 @@ function startSocket(options: SocketOptions): Socket | TLSSocket {
   // Routers sign their own certificates: what is trusted is the fingerprint, not an authority.
   const common = { host, port, rejectUnauthorized: false };
   if (!tls.anonymous_dh) return connectTls(common);
-  return connectTls({ ...common, ciphers: 'ADH:@SECLEVEL=0', minVersion: 'TLSv1', maxVersion: 'TLSv1.2' });
+  return connectTls({ ...common, ciphers: 'ADH:@SECLEVEL=0', minVersion: 'TLSv1.2', maxVersion: 'TLSv1.2' });
 }
 
 /** Opens a TCP or TLS connection, all of it within `connect_timeout_ms`. */

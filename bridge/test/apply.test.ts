@@ -1,10 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import fc from 'fast-check';
+import { afterEach, beforeEach, expect, onTestFinished, test } from 'vitest';
+import type { ItemResult } from '../../src/protocol/messages.ts';
 import type { Faults } from '../simulator/faults.ts';
 import { type Simulator, startSimulator } from '../simulator/server.ts';
 import { makeItem, makeProfile, passwordOf, passwordsOf, ROUTER_PASSWORD, TestBridge } from './bridge-client.ts';
+import { RouterProxy } from './router-proxy.ts';
 
 const HEALTHY: Partial<Faults> = { refuse: false, delay_ms: 0, no_sensitive: false, read_only_user: false };
 
@@ -210,6 +213,44 @@ test.each([1, 2])('after %i lost answers there is exactly one secret, and the ou
   expect(answer.items.map(item => item.outcome)).toEqual(['added', 'added', 'added']);
   for (const name of names) expect(findSecrets(name)).toHaveLength(1);
 });
+
+test('wherever the line is cut, nothing is doubled, lost or told wrongly', async () => {
+  const proxy = await RouterProxy.start(simulator.port);
+  onTestFinished(() => proxy.stop());
+  const names = ['budi', 'sari', 'tono'];
+  await bridge.apply({ profiles: [makeProfile()] });
+  await fc.assert(
+    fc.asyncProperty(fc.array(fc.integer({ min: 1, max: 400 }), { minLength: 1, maxLength: 2 }), async cuts => {
+      const removed = names.map(name => makeItem(name, { desired: null }));
+      await bridge.apply({ items: removed });
+      const router = { id: randomUUID(), port: proxy.port };
+      const left = [...cuts];
+      let timer: NodeJS.Timeout | null = null;
+      // the next cut is armed as soon as the one before has happened
+      const arm = () => {
+        if (proxy.bytes_to_cut === null) proxy.bytes_to_cut = left.shift() ?? null;
+        if (left.length > 0) timer = setTimeout(arm, 1);
+      };
+      arm();
+      const items = names.map(name => makeItem(name));
+      const desired = { ...BUDI, items, passwords: passwordsOf(...names), router };
+      const outcomes: unknown[] = [];
+      // an apply that fails as a whole, since the router wasn't even reached, is sent again
+      for (let attempt = 0; attempt < 3 && outcomes.length === 0; attempt++) {
+        const sent = await bridge.send('POST', '/v1/apply', await bridge.writeApply(desired));
+        if (sent.status === 200) outcomes.push(...JSON.parse(sent.text).items.map((item: ItemResult) => item.outcome));
+        else expect(sent.text).toContain('ROUTER_UNREACHABLE');
+      }
+      if (timer) clearTimeout(timer);
+      proxy.bytes_to_cut = null;
+      expect(outcomes).toEqual(['added', 'added', 'added']);
+      for (const name of names) expect(findSecrets(name)).toHaveLength(1);
+      const again = await bridge.apply(desired);
+      expect(again.items.every(item => item.outcome === 'unchanged')).toBe(true);
+    }),
+    { numRuns: 15 },
+  );
+}, 30_000);
 
 test('a lost answer to a suspension still ends the session and counts it', async () => {
   await bridge.apply(BUDI);

@@ -4,10 +4,28 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { CompactEncrypt, exportJWK, generateKeyPair, importJWK } from 'jose';
-import { ApplyAnswer, BridgeError } from '../../src/protocol/messages.ts';
-import type { ApplyRequest, DesiredItem, DesiredProfile, RouterAccess } from '../../src/protocol/messages.ts';
-import { NONCE_HEADER, signAnswer, SIGNATURE_HEADER, signRequest, TIME_HEADER } from '../../src/protocol/signature.ts';
-import { BridgeConfig, writeConfig } from '../config.ts';
+import { ApplyAnswer, BridgeError, DisconnectAnswer, ReadAnswer } from '../../src/protocol/messages.ts';
+import type {
+  ApplyRequest,
+  DesiredItem,
+  DesiredProfile,
+  ReadRequest,
+  RouterAccess,
+} from '../../src/protocol/messages.ts';
+import {
+  BODY_HASH_HEADER,
+  hashText,
+  NONCE_HEADER,
+  signAnswer,
+  SIGNATURE_HEADER,
+  signRequest,
+  TIME_HEADER,
+} from '../../src/protocol/signature.ts';
+import type { BridgeTools } from '../apply/apply.ts';
+import { RouterPool } from '../apply/router-pool.ts';
+import { RouterQueue } from '../apply/router-queue.ts';
+import { makeSealedOpener } from '../apply/sealed.ts';
+import { BridgeConfig, RouterJournal, writeConfig } from '../config.ts';
 import { makeLog } from '../log.ts';
 import { type BridgeOptions, type RunningBridge, startBridge } from '../run.ts';
 
@@ -29,6 +47,8 @@ export interface SendOptions {
   body_sent?: string;
   path_sent?: string;
   method_sent?: string;
+  /** False: as callers that don't say ahead what they will send. */
+  tells_hash?: boolean;
   headers?: Record<string, string>;
 }
 
@@ -37,6 +57,19 @@ export type Desired = Partial<Omit<ApplyRequest, 'router' | 'sealed'>> & {
   router_password?: string;
   passwords?: Record<string, string>;
 };
+
+export interface ReadOptions {
+  name?: string | null;
+  most_age_ms?: number;
+  router?: Partial<RouterAccess>;
+  router_password?: string;
+}
+
+export interface Failure {
+  status: number;
+  code: string;
+  message: string;
+}
 
 export class TestBridge {
   readonly state_dir: string;
@@ -83,6 +116,13 @@ export class TestBridge {
     await rm(this.state_dir, { recursive: true });
   }
 
+  /** What the handlers of a bridge work with, on this one's state folder. */
+  async makeTools(): Promise<BridgeTools> {
+    const openSealed = await makeSealedOpener(this.config.private_key);
+    const journal = new RouterJournal(this.state_dir);
+    return { journal, pool: new RouterPool(), queue: new RouterQueue(), openSealed };
+  }
+
   async send(method: string, path: string, body = '', options: SendOptions = {}): Promise<Sent> {
     const { time_ms = Date.now(), nonce = randomUUID(), secret = this.config.signing_secret } = options;
     const signature = await signRequest(secret, { time_ms, nonce, method, path, body });
@@ -93,6 +133,7 @@ export class TestBridge {
         [TIME_HEADER]: String(time_ms),
         [NONCE_HEADER]: nonce,
         [SIGNATURE_HEADER]: signature,
+        ...(options.tells_hash === false ? {} : { [BODY_HASH_HEADER]: await hashText(body) }),
         ...options.headers,
       },
       ...(method_sent === 'GET' ? {} : { body: options.body_sent ?? body }),
@@ -126,7 +167,7 @@ export class TestBridge {
   describeRouter(changes: Partial<RouterAccess> = {}): RouterAccess {
     const { router_id, router_port } = this;
     const access = { id: router_id, host: '127.0.0.1', port: router_port, username: 'rukun' };
-    return { ...access, use_tls: false, tls_fingerprint: null, ...changes };
+    return { ...access, use_tls: false, tls_fingerprint: null, tls_anonymous_dh: false, ...changes };
   }
 
   async apply(desired: Desired): Promise<ApplyAnswer> {
@@ -135,8 +176,51 @@ export class TestBridge {
     return ApplyAnswer.parse(JSON.parse(sent.text));
   }
 
-  async failApply(desired: Desired): Promise<{ status: number; code: string; message: string }> {
-    const sent = await this.send('POST', '/v1/apply', await this.writeApply(desired));
+  async writeRead(what: ReadRequest['what'], options: ReadOptions = {}): Promise<string> {
+    const { router, router_password = ROUTER_PASSWORD, ...rest } = options;
+    const sealed = await this.seal({ router_password, item_passwords: {} });
+    const request = { router: this.describeRouter(router), sealed, what, name: null, most_age_ms: 0, ...rest };
+    return JSON.stringify(request satisfies ReadRequest);
+  }
+
+  async read(what: ReadRequest['what'], options: ReadOptions = {}): Promise<ReadAnswer> {
+    const sent = await this.send('POST', '/v1/read', await this.writeRead(what, options));
+    if (sent.status !== 200 || !sent.is_signed_right) throw new Error(`${sent.status} ${sent.text}`);
+    return ReadAnswer.parse(JSON.parse(sent.text));
+  }
+
+  /** The rows with the names of their columns; what the router didn't give is left out. */
+  async readRows(what: ReadRequest['what'], options: ReadOptions = {}): Promise<Record<string, string>[]> {
+    const { properties, rows } = await this.read(what, options);
+    return rows.map(row =>
+      Object.fromEntries(properties.flatMap((name, at) => (row[at] == null ? [] : [[name, row[at]]]))),
+    );
+  }
+
+  async failRead(what: ReadRequest['what'], options: ReadOptions = {}): Promise<Failure> {
+    return this.#readFailure(await this.send('POST', '/v1/read', await this.writeRead(what, options)));
+  }
+
+  async writeDisconnect(name: string, router_password = ROUTER_PASSWORD): Promise<string> {
+    const sealed = await this.seal({ router_password, item_passwords: {} });
+    return JSON.stringify({ router: this.describeRouter(), sealed, name });
+  }
+
+  async disconnect(name: string): Promise<number> {
+    const sent = await this.send('POST', '/v1/disconnect', await this.writeDisconnect(name));
+    if (sent.status !== 200 || !sent.is_signed_right) throw new Error(`${sent.status} ${sent.text}`);
+    return DisconnectAnswer.parse(JSON.parse(sent.text)).sessions_ended;
+  }
+
+  async failDisconnect(name: string): Promise<Failure> {
+    return this.#readFailure(await this.send('POST', '/v1/disconnect', await this.writeDisconnect(name)));
+  }
+
+  async failApply(desired: Desired): Promise<Failure> {
+    return this.#readFailure(await this.send('POST', '/v1/apply', await this.writeApply(desired)));
+  }
+
+  #readFailure(sent: Sent): Failure {
     if (sent.status === 200 || !sent.is_signed_right) throw new Error(`${sent.status} ${sent.text}`);
     return { status: sent.status, ...BridgeError.parse(JSON.parse(sent.text)).error };
   }
@@ -144,7 +228,7 @@ export class TestBridge {
 
 export function makeProfile(changes: Partial<DesiredProfile> = {}): DesiredProfile {
   const fields = { 'rate-limit': '5M/10M', 'local-address': '10.10.0.1' };
-  return { name: 'paket-10m', marker: 'rukun:plan:0193a2b4', adopt: false, fields, ...changes };
+  return { name: 'paket-10m', marker: 'rukun:plan:0193a2b4', adopt: false, release: false, fields, ...changes };
 }
 
 type ItemChanges = Partial<Omit<DesiredItem, 'desired'>> & { desired?: Partial<DesiredItem['desired']> | null };
@@ -158,6 +242,7 @@ export function makeItem(name: string, { desired, ...changes }: ItemChanges = {}
     key: name,
     marker: `rukun:C-${name}`,
     adopt: false,
+    release: false,
     password_written: false,
     end_session: false,
     ...changes,

@@ -77,6 +77,14 @@ describe('lengths', () => {
     expect(() => decode(['abcd', 'abcd', 'a'])).toThrow(ProtocolError);
   });
 
+  it('draws a line at the number of words too: each costs far more than its byte', () => {
+    const decode = (count: number) =>
+      new SentenceDecoder({ max_sentence_words: 3 }).push(encodeSentence(Array.from({ length: count }, () => 'a')));
+    expect(decode(3)).toHaveLength(1);
+    expect(() => decode(4)).toThrow(ProtocolError);
+    expect(() => new SentenceDecoder().push(Buffer.alloc(1_000_000, '\x01a'))).toThrow(ProtocolError);
+  });
+
   it.each([-1, 1.5, NaN, 2 ** 32])('does not encode a length of %d', length => {
     expect(() => encodeLength(length)).toThrow(ProtocolError);
   });

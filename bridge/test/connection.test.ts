@@ -1,127 +1,23 @@
 import { createHash, generateKeyPairSync, sign } from 'node:crypto';
-import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
-import { createServer as createTlsServer, type TlsOptions } from 'node:tls';
-import { afterEach, describe, expect, it } from 'vitest';
-import { type ConnectionOptions, RouterConnection, RouterError } from '../routeros/connection.ts';
+import { createServer, type Socket } from 'node:net';
+import type { TlsOptions } from 'node:tls';
+import { afterEach, describe, expect, it, onTestFinished } from 'vitest';
+import { RouterConnection, type RouterError, type Row } from '../routeros/connection.ts';
+import { type SimulatorOptions, startSimulator } from '../simulator/server.ts';
+import {
+  catchError,
+  closeRouters,
+  type Handler,
+  open,
+  opened,
+  type Peer,
+  sentence,
+  sockets,
+  startRouter,
+  startServer,
+} from './canned-router.ts';
 
-// The peers here speak the protocol by hand, with none of our codec: a mistake in it must not cancel out.
-
-type Words = (string | Buffer)[];
-
-function writeLength(length: number): Buffer {
-  if (length < 0x80) return Buffer.from([length]);
-  if (length < 0x4000) return Buffer.from([0x80 + Math.floor(length / 256), length % 256]);
-  return Buffer.from([0xc0 + Math.floor(length / 65_536), Math.floor(length / 256) % 256, length % 256]);
-}
-
-function sentence(...words: Words): Buffer {
-  const parts = words.map(word => Buffer.from(word as string)).flatMap(word => [writeLength(word.length), word]);
-  return Buffer.concat([...parts, Buffer.from([0])]);
-}
-
-/** Cuts whole sentences off the front of what came in. */
-function readSentences(state: { rest: Buffer }, chunk: Buffer): string[][] {
-  state.rest = Buffer.concat([state.rest, chunk]);
-  const sentences: string[][] = [];
-  let words: string[] = [];
-  for (let at = 0, done = 0; ;) {
-    const first = state.rest[at];
-    const size = first === undefined ? 0 : first < 0x80 ? 1 : first < 0xc0 ? 2 : 3;
-    if (first === undefined || at + size > state.rest.length) return cut(done);
-    const length = size === 1 ? first : state.rest.readUIntBE(at, size) - (size === 2 ? 0x8000 : 0xc00000);
-    if (at + size + length > state.rest.length) return cut(done);
-    words.push(state.rest.toString('utf8', at + size, at + size + length));
-    at += size + length;
-    if (length > 0) continue;
-    sentences.push(words.slice(0, -1));
-    words = [];
-    done = at;
-  }
-  function cut(done: number): string[][] {
-    state.rest = state.rest.subarray(done);
-    return sentences;
-  }
-}
-
-interface Peer {
-  /** Writes one sentence with the tag of the command. */
-  reply(...words: Words): void;
-  socket: Socket;
-  tag: string;
-}
-type Handler = (words: string[], peer: Peer) => void;
-
-interface Router {
-  options: ConnectionOptions;
-  received: string[][];
-  connections: number;
-}
-
-const servers: Server[] = [];
-const sockets: Socket[] = [];
-const opened: RouterConnection[] = [];
-
-afterEach(async () => {
-  await Promise.all(opened.splice(0).map(connection => connection.close()));
-  for (const socket of sockets.splice(0)) socket.destroy();
-  await Promise.all(servers.splice(0).map(server => new Promise(resolve => server.close(resolve))));
-});
-
-async function startServer(server: Server): Promise<number> {
-  servers.push(server);
-  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
-  return (server.address() as AddressInfo).port;
-}
-
-interface RouterSettings {
-  is_login_ours?: boolean;
-  write?: (socket: Socket, bytes: Buffer) => void;
-  tls?: TlsOptions;
-}
-
-/** A router that lets anyone in and leaves every other command to the handler. */
-async function startRouter(handle: Handler, settings: RouterSettings = {}): Promise<Router> {
-  const router: Router = { options: null as never, received: [], connections: 0 };
-  const write = settings.write ?? ((socket, bytes) => socket.write(bytes));
-  const accept = (socket: Socket) => {
-    router.connections++;
-    sockets.push(socket);
-    const state = { rest: Buffer.alloc(0) };
-    socket.setNoDelay(true);
-    socket.on('error', () => undefined);
-    socket.on('data', chunk => {
-      for (const words of readSentences(state, chunk as Buffer)) {
-        router.received.push(words);
-        const tag_word = words.find(word => word.startsWith('.tag='));
-        const tag_words = tag_word ? [tag_word] : [];
-        const reply = (...reply_words: Words) =>
-          write(socket, sentence(reply_words[0] ?? '', ...tag_words, ...reply_words.slice(1)));
-        if (words[0] === '/login' && !settings.is_login_ours) reply('!done');
-        else handle(words, { reply, socket, tag: tag_word?.slice(5) ?? '' });
-      }
-    });
-  };
-  const server = settings.tls ? createTlsServer(settings.tls, accept) : createServer(accept);
-  const port = await startServer(server);
-  router.options = { host: '127.0.0.1', port, username: 'admin', password: 'pa55=wörd' };
-  return router;
-}
-
-async function open(router: Router, options: Partial<ConnectionOptions> = {}): Promise<RouterConnection> {
-  const connection = await RouterConnection.open({ ...router.options, ...options });
-  opened.push(connection);
-  return connection;
-}
-
-async function catchError(promise: Promise<unknown>): Promise<RouterError> {
-  const error = await promise.then(
-    () => new Error('nothing was thrown'),
-    (thrown: unknown) => thrown,
-  );
-  expect(error).toBeInstanceOf(RouterError);
-  expect((error as Error).message).not.toContain('pa55');
-  return error as RouterError;
-}
+afterEach(closeRouters);
 
 const wait = (ms: number) => new Promise(resolve => setTimeout(resolve, ms));
 const answerDone: Handler = (_words, peer) => peer.reply('!done');
@@ -304,6 +200,27 @@ describe('commands', () => {
     expect(error.message).toBe('*** is no good password');
   });
 
+  it.each([
+    'failure: secret with the same name already exists',
+    'failure: profile with the same name already exists',
+    'failure: pool with such name exists',
+    'failure: already have such name',
+    'failure: already have such entry',
+    'failure: already have user with this name for this server',
+    'no such item',
+    'no such item (4)',
+    'input does not match any value of profile',
+    'invalid value for argument remote-address',
+    'unknown parameter x',
+    'no such command prefix',
+    'not enough permissions (9)',
+  ])('"%s" comes through whole, whatever the password is', async text => {
+    const connection = await open(await startRouter((_words, peer) => peer.reply('!trap', `=message=${text}`)));
+    for (const password of ['e', 'address', 'such', 'x']) {
+      expect(await catchError(connection.set('/ppp/secret', '*1', { password }))).toMatchObject({ message: text });
+    }
+  });
+
   it('tells many commands apart, with at most 16 in flight and every tag once', async () => {
     const held: { name: string; peer: Peer }[] = [];
     let most = 0;
@@ -371,6 +288,52 @@ describe('bytes of any cut and size', () => {
     expect(rows).toHaveLength(10_000);
     expect(rows[9_999]).toEqual({ '.id': '*270f', name: 'budi' });
     expect(connection.bytes_received).toBeGreaterThan(250_000);
+  });
+
+  it('reads text in the code page of the router, where it is not UTF-8', async () => {
+    const router = await startRouter((_words, peer) => {
+      peer.reply('!re', Buffer.concat([Buffer.from('=comment='), Buffer.from([0xcf, 0xf0, 0xe8])]), '=name=Ibu Śri 🏠');
+      peer.reply('!trap', Buffer.concat([Buffer.from('=message='), Buffer.from([0xcd, 0xe5, 0xf2])]));
+    });
+    const connection = await open(router, { code_page: 'windows-1251' });
+    const rows: unknown[] = [];
+    await connection.listen('/x', row => rows.push(row));
+    expect(await catchError(connection.print('/x'))).toMatchObject({ message: 'Нет' });
+    expect(rows).toEqual([{ comment: 'При', name: 'Ibu Śri 🏠' }]);
+  });
+
+  it.each([
+    ['short rows', ['!re', '=name=x'], 'more than can be held'],
+    ['long rows', ['!re', `=name=${'x'.repeat(60_000)}`], 'more than can be held'],
+    ['rows of nothing', ['!re'], 'more than can be held'],
+    ['one row', [`=name=${'x'.repeat(60_000)}`], 'the sentence is too long'],
+    ['words of one letter', ['x'], 'too many words'],
+  ])('gives a router up that sends %s without end, before the memory is full', async (_, words, reason) => {
+    const router = await startRouter((_words, peer) => {
+      const is_row = words[0] === '!re';
+      const row = is_row ? sentence('!re', `.tag=${peer.tag}`, ...words.slice(1)) : sentence(...words).subarray(0, -1);
+      const many = Buffer.concat(Array.from({ length: Math.ceil(1_000_000 / row.length) }, () => row));
+      const pour = () => {
+        while (!peer.socket.destroyed && peer.socket.write(many));
+      };
+      peer.socket.on('drain', pour);
+      pour();
+    });
+    const connection = await open(router);
+    const error = await catchError(connection.print('/x'));
+    expect(error).toMatchObject({ kind: 'protocol', message: expect.stringContaining(reason), outcome_unknown: false });
+    expect(connection.bytes_received).toBeLessThan(80_000_000);
+  });
+
+  it('holds the rows of many prints, one after the other, without end', async () => {
+    const text = 'x'.repeat(20_000);
+    const router = await startRouter((_words, peer) => {
+      for (let row = 0; row < 200; row++) peer.reply('!re', `=source=${text}`);
+      peer.reply('!done');
+    });
+    const connection = await open(router);
+    for (let turn = 0; turn < 20; turn++) expect(await connection.print('/x')).toHaveLength(200);
+    expect(connection.bytes_received).toBeGreaterThan(64 * 1024 * 1024);
   });
 
   it('drops a peer that sends a reserved length byte, but believes what came before it', async () => {
@@ -621,5 +584,60 @@ describe('TLS', () => {
     expect((await catchError(open(plain, { tls: {}, connect_timeout_ms: 200 }))).kind).toBe('tls');
     const closing = await startServer(createServer(socket => void sockets.push(socket.end('no TLS here\n'))));
     expect((await catchError(open(plain, { port: closing, tls: {} }))).kind).toBe('tls');
+  });
+});
+
+describe('the simulated router', () => {
+  const connect = async (options: Partial<SimulatorOptions>) => {
+    const simulator = await startSimulator({ port: 0, username: 'rukun', password: 'pa55wörd', ...options });
+    onTestFinished(() => simulator.stop());
+    const access = { host: '127.0.0.1', port: simulator.port, username: 'rukun', password: 'pa55wörd' };
+    const connection = await RouterConnection.open({ ...access, command_timeout_ms: 1000 });
+    opened.push(connection);
+    return { simulator, connection };
+  };
+
+  it.each([
+    ['6.48', true],
+    ['7.16', false],
+    ['7.18', false],
+  ])('%s (old login: %s) is listened to until that is cancelled, byte by byte', async (version, old_login) => {
+    const { simulator, connection } = await connect({ version, old_login, faults: { chunk_bytes: 1 } });
+    const [rows, ends]: [Row[], unknown[]] = [[], []];
+    const options = { proplist: ['.id', 'name', 'comment'], on_end: (error: unknown) => void ends.push(error) };
+    const listener = await connection.listen('/ppp/secret', row => rows.push(row), options);
+    const id = await connection.add('/ppp/secret', { name: 'budi', comment: 'a = b\nc' });
+    await connection.remove('/ppp/secret', id);
+    for (let tries = 0; tries < 100 && rows.length < 2; tries++) await wait(5);
+    await listener.cancel();
+    expect(rows[0]).toMatchObject({ '.id': id, name: 'budi', comment: 'a = b\nc' });
+    expect(rows.at(-1)).toMatchObject({ '.id': id, '.dead': expect.stringMatching(/^(true|yes)$/) });
+    expect(ends).toEqual([null]);
+    const heard = rows.length;
+    simulator.router.load('/ppp secret add name=sari');
+    expect(await connection.print('/ppp/secret', { query: ['?name=sari'], proplist: ['name'] })).toEqual([
+      { name: 'sari' },
+    ]);
+    expect(rows).toHaveLength(heard);
+  });
+
+  it('that monitors without end is cancelled when the time of the command is over', async () => {
+    const { simulator, connection } = await connect({});
+    const words = ['=interface=ether1'];
+    expect(await catchError(connection.run('/interface/monitor-traffic', words))).toMatchObject({ kind: 'timeout' });
+    await wait(50);
+    const before = connection.bytes_received;
+    await wait(1200);
+    expect(connection.bytes_received).toBe(before);
+    expect(connection.closed).toBe(false);
+    expect(simulator.readInfo().connections).toBe(1);
+  });
+
+  it('that writes windows-1252 is read, and a name of plain letters is found', async () => {
+    const { simulator, connection } = await connect({});
+    simulator.router.load('/ppp secret add name=budi comment="Café Ménara"');
+    simulator.setFaults({ windows_1252: true });
+    const rows = await connection.print('/ppp/secret', { query: ['?name=budi'], proplist: ['comment'] });
+    expect(rows).toEqual([{ comment: 'Café Ménara' }]);
   });
 });

@@ -1,36 +1,74 @@
 import { randomUUID } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
-import { createServer } from 'node:http';
+import { createServer, request } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { ProbeAnswer } from '../../src/protocol/messages.ts';
-import { MOST_SKEW_MS, SIGNATURE_HEADER } from '../../src/protocol/signature.ts';
+import { type HealthAnswer, ProbeAnswer } from '../../src/protocol/messages.ts';
+import { hashText, MOST_SKEW_MS, SIGNATURE_HEADER } from '../../src/protocol/signature.ts';
 import { examine } from '../doctor.ts';
 import { enrolBridge } from '../enroll.ts';
-import { startLink } from '../link.ts';
+import { type LinkOptions, startLink } from '../link.ts';
 import { run, startBridge } from '../run.ts';
 import { startSimulator } from '../simulator/server.ts';
 import { makeItem, makeProfile, passwordsOf, ROUTER_PASSWORD, TestBridge } from './bridge-client.ts';
 
 let bridge: TestBridge;
 let clock_ms = 0;
+let running_ms = 0;
 
 beforeEach(async () => {
   bridge = await TestBridge.make();
   clock_ms = Date.now();
-  await bridge.start({ now: () => clock_ms });
+  running_ms = 0;
 });
 
 afterEach(() => bridge.end());
 
+const statusOf = (sent: Promise<{ status: number }>) =>
+  sent.then(
+    ({ status }) => status,
+    () => 'cut off',
+  );
+
 const HEALTH = ['GET', '/v1/health'] as const;
+const HEALTHY: HealthAnswer = {
+  version: '1',
+  bridge_id: randomUUID(),
+  uptime_seconds: 1,
+  tunnel: 'off',
+  batches_waiting: 0,
+  routers: [],
+};
+
+const refuse = () => Promise.reject(new Error('inner secret'));
+
+/** The link alone, on clocks that the test moves. */
+async function startAlone(options: Partial<LinkOptions> = {}): Promise<void> {
+  const handlers = { apply: refuse, probe: refuse, read: refuse, disconnect: refuse, health: async () => HEALTHY };
+  const link = await startLink({
+    port: 0,
+    signing_secret: bridge.config.signing_secret,
+    handlers,
+    log: (event, details) => bridge.log_lines.push(JSON.stringify({ event, ...details })),
+    now: () => clock_ms,
+    elapsed_ms: () => running_ms,
+    ...options,
+  });
+  bridge.running = { name: 'x', port: link.port, stop: () => link.stop() };
+}
 
 describe('who may ask', () => {
+  beforeEach(async () => {
+    await startAlone();
+    // for an hour
+    running_ms = 3_600_000;
+  });
+
   test('a signed request is answered, and the answer is signed', async () => {
     const sent = await bridge.send(...HEALTH);
     expect(sent).toMatchObject({ status: 200, is_signed_right: true });
-    expect(JSON.parse(sent.text)).toMatchObject({ bridge_id: bridge.config.bridge_id, version: '0.1.0', routers: [] });
+    expect(JSON.parse(sent.text)).toEqual(HEALTHY);
   });
 
   test('the query is a part of what is signed', async () => {
@@ -88,33 +126,71 @@ describe('who may ask', () => {
     expect((await bridge.send(...HEALTH, '', old)).status).toBe(401);
   });
 
-  test('a body over 16 MiB is not read', async () => {
+  test.each([true, false])("a body over 16 MiB is not read, nor is a stranger's (hash told: %s)", async tells_hash => {
     const body = 'x'.repeat(16 * 1024 * 1024 + 1);
-    const status = await bridge.send('POST', '/v1/apply', body).then(
-      sent => sent.status,
-      () => 'cut off',
-    );
-    expect([401, 'cut off']).toContain(status);
+    expect(await statusOf(bridge.send('POST', '/v1/apply', body, { tells_hash }))).not.toBe(200);
     expect((await bridge.send(...HEALTH)).status).toBe(200);
   });
 
+  test('what is longer than 64 kB is read only after its signature was found right', async () => {
+    const body = JSON.stringify({ filler: 'x'.repeat(70_000) });
+    expect((await bridge.send('POST', '/v1/apply', body)).status).toBe(400);
+    expect(await statusOf(bridge.send('POST', '/v1/apply', body, { tells_hash: false }))).not.toBe(400);
+    const short = JSON.stringify({ filler: 'x'.repeat(60_000) });
+    expect((await bridge.send('POST', '/v1/apply', short, { tells_hash: false })).status).toBe(400);
+  });
+
+  test.each(['content-length', 'chunks'])('a stranger is refused before the body has come (%s)', async how => {
+    const { port = 0 } = bridge.running ?? {};
+    const headers = { 'x-rukun-time': String(clock_ms), 'x-rukun-nonce': randomUUID() };
+    const signed = { ...headers, [SIGNATURE_HEADER]: 'ab'.repeat(32), 'x-rukun-content-sha256': 'cd'.repeat(32) };
+    const length = how === 'chunks' ? { 'transfer-encoding': 'chunked' } : { 'content-length': '1000000' };
+    const sent = request({
+      port,
+      host: '127.0.0.1',
+      method: 'POST',
+      path: '/v1/apply',
+      headers: { ...signed, ...length },
+    });
+    sent.on('error', () => undefined).write('{');
+    const status = await new Promise(resolve => sent.on('response', response => resolve(response.statusCode)));
+    sent.destroy();
+    expect(status).toBe(401);
+  });
+
+  test('the right hash with another body is refused', async () => {
+    const headers = { 'x-rukun-content-sha256': await hashText('{"a":2}') };
+    const of_other = await bridge.send('POST', '/v1/apply', '{"a":1}', { body_sent: '{"a":2}', headers });
+    expect(of_other.status).toBe(401);
+    const not_hex = await bridge.send('POST', '/v1/apply', '{}', { headers: { 'x-rukun-content-sha256': 'zz' } });
+    expect(not_hex.status).toBe(401);
+  });
+
+  test('what was signed before the bridge started is refused, so that a restart forgets no nonce', async () => {
+    const used = { time_ms: clock_ms, nonce: randomUUID() };
+    expect((await bridge.send(...HEALTH, '', used)).status).toBe(200);
+    await bridge.stop();
+    clock_ms += 2000;
+    await startAlone();
+    expect((await bridge.send(...HEALTH, '', used)).status).toBe(401);
+    expect((await bridge.send(...HEALTH, '', { time_ms: clock_ms })).status).toBe(200);
+  });
+
+  test.each([3_600_000, -3_600_000])(
+    'a clock that is put right by %i ms after the start is no hindrance',
+    async step_ms => {
+      await bridge.stop();
+      await startAlone();
+      clock_ms += step_ms;
+      running_ms += 5000;
+      expect((await bridge.send(...HEALTH, '', { time_ms: clock_ms - 4000 })).status).toBe(200);
+      expect((await bridge.send(...HEALTH, '', { time_ms: clock_ms - 6000 })).status).toBe(401);
+    },
+  );
+
   test('the memory for nonces is bounded', async () => {
     await bridge.stop();
-    const handlers = {
-      apply: () => Promise.reject(new Error()),
-      probe: () => Promise.reject(new Error()),
-      health: async () => ({ version: '1', bridge_id: randomUUID(), uptime_seconds: 1, routers: [] }),
-    };
-    const { signing_secret } = bridge.config;
-    const link = await startLink({
-      port: 0,
-      signing_secret,
-      handlers,
-      log: () => undefined,
-      most_nonces: 3,
-      now: () => clock_ms,
-    });
-    bridge.running = { name: 'x', port: link.port, stop: () => link.stop() };
+    await startAlone({ most_nonces: 3 });
     const statuses: number[] = [];
     for (let i = 0; i < 4; i++) statuses.push((await bridge.send(...HEALTH)).status);
     expect(statuses).toEqual([200, 200, 200, 401]);
@@ -124,6 +200,8 @@ describe('who may ask', () => {
 });
 
 describe('what may be asked', () => {
+  beforeEach(() => bridge.start());
+
   test.each([
     ['POST', '/v1/apply', 'not json', 400, 'INVALID_MESSAGE'],
     ['POST', '/v1/apply', '{}', 400, 'INVALID_MESSAGE'],
@@ -146,15 +224,7 @@ describe('what may be asked', () => {
 
   test('a failure inside says nothing of its kind', async () => {
     await bridge.stop();
-    const fail = () => Promise.reject(new Error('inner secret'));
-    const { signing_secret } = bridge.config;
-    const link = await startLink({
-      port: 0,
-      signing_secret,
-      handlers: { apply: fail, probe: fail, health: fail },
-      log: (event, details) => bridge.log_lines.push(JSON.stringify({ event, ...details })),
-    });
-    bridge.running = { name: 'x', port: link.port, stop: () => link.stop() };
+    await startAlone({ handlers: { apply: refuse, probe: refuse, read: refuse, disconnect: refuse, health: refuse } });
     const sent = await bridge.send(...HEALTH);
     expect(sent).toMatchObject({ status: 500, is_signed_right: true });
     expect([sent.text, ...bridge.log_lines].join()).not.toContain('inner secret');
@@ -194,6 +264,8 @@ describe('what may be asked', () => {
 });
 
 describe('the daemon', () => {
+  beforeEach(() => bridge.start());
+
   test('says so when the port is in use or nobody enrolled', async () => {
     const port = bridge.running?.port ?? 0;
     const again = startBridge({ state_dir: bridge.state_dir, port, log: () => undefined });

@@ -9,6 +9,8 @@ export const RouterAccess = z.strictObject({
   port: z.int().min(1).max(65535),
   use_tls: z.boolean(),
   tls_fingerprint: z.string().nullable(),
+  /** TLS without any certificate (ADH), which keeps nobody in the middle out: only where an admin asked for it. */
+  tls_anonymous_dh: z.boolean(),
   username: z.string(),
 });
 export type RouterAccess = z.infer<typeof RouterAccess>;
@@ -28,6 +30,8 @@ export const DesiredProfile = z.strictObject({
   marker: z.string(),
   /** An admin said that the unmarked one of this name is to become ours. */
   adopt: z.boolean(),
+  /** It is ours no more: only our marker goes, and nothing else is changed. */
+  release: z.boolean(),
   /** RouterOS property → value. An empty value means unset; what isn't named is not managed. */
   fields: z.record(z.string(), z.string()),
 });
@@ -52,6 +56,8 @@ export const DesiredItem = z.strictObject({
   marker: z.string(),
   adopt: z.boolean(),
   desired: SecretState.nullable(),
+  /** With nothing desired: it isn't removed but given back, without our marker. */
+  release: z.boolean(),
   /** The last password that was written is still the wanted one: for routers that don't show passwords. */
   password_written: z.boolean(),
   /** Not confirmed since it was suspended: a live session must go, also when the secret is as it must be already. */
@@ -111,14 +117,147 @@ export const ProbeAnswer = RouterFacts.extend({
 export type ProbeRequest = z.infer<typeof ProbeRequest>;
 export type ProbeAnswer = z.infer<typeof ProbeAnswer>;
 
+/** What can be read of a router. `traffic`: the rates of one PPP user now, a row for each live session. */
+export const READ_KINDS = ['resource', 'secrets', 'profiles', 'pools', 'queues', 'active', 'traffic'] as const;
+export type ReadKind = (typeof READ_KINDS)[number];
+
+export const ReadRequest = z.strictObject({
+  router: RouterAccess,
+  sealed: z.string(),
+  what: z.enum(READ_KINDS),
+  /** Only what has this name; needed for `traffic`, null for all. */
+  name: z.string().nullable(),
+  /** What was read no longer ago than this may be given again, so that ten dashboards cost one read; 0: read now. */
+  most_age_ms: z.int().min(0).max(60_000),
+});
+export type ReadRequest = z.infer<typeof ReadRequest>;
+
+/** Rows as the router gave them, without ids and never with a password. */
+export const ReadAnswer = z.object({
+  /** How long ago it was read. */
+  age_ms: z.int().min(0),
+  /** RouterOS names of the columns. */
+  properties: z.array(z.string()),
+  /** Null where the router gave no such value. */
+  rows: z.array(z.array(z.string().nullable())),
+});
+export type ReadAnswer = z.infer<typeof ReadAnswer>;
+
+export const DisconnectRequest = z.strictObject({ router: RouterAccess, sealed: z.string(), name: z.string() });
+export const DisconnectAnswer = z.object({ sessions_ended: z.int().min(0) });
+export type DisconnectRequest = z.infer<typeof DisconnectRequest>;
+export type DisconnectAnswer = z.infer<typeof DisconnectAnswer>;
+
+/** `off`: no TUNNEL_TOKEN; `waiting`: cloudflared ended or hung, and is started again after a while. */
+export const TUNNEL_STATES = ['off', 'starting', 'up', 'waiting'] as const;
+/** `idle`: not connected, and nothing known against it; `waiting`: it couldn't be reached, and is tried again later. */
+export const ROUTER_STATES = ['idle', 'connecting', 'connected', 'working', 'waiting', 'refused'] as const;
+
 export const HealthAnswer = z.object({
   version: z.string(),
   bridge_id: z.string(),
   uptime_seconds: z.int(),
-  routers: z.array(z.object({ id: z.string(), state: z.string(), revision: z.int() })),
+  tunnel: z.enum(TUNNEL_STATES),
+  /** Batches of measurements that the cloud hasn't taken yet. */
+  batches_waiting: z.int(),
+  routers: z.array(z.object({ id: z.string(), state: z.enum(ROUTER_STATES), revision: z.int() })),
 });
+export type HealthAnswer = z.infer<typeof HealthAnswer>;
 
-/** 400 INVALID_MESSAGE · 401 BAD_SIGNATURE · 409 STALE_REVISION · 502 ROUTER_UNREACHABLE, ROUTER_REFUSED. */
+/** Text from a router: what is longer than it may be is cut, and costs no batch. */
+const clipped = (most: number) => z.string().transform(text => text.slice(0, most));
+
+/**
+ * What one PPP session moved since the measurement before. A counter that went back, another session id or a shorter
+ * uptime starts a new count, so that nothing is counted twice.
+ */
+export const LineMeasurement = z.strictObject({
+  /** PPPoE name. */
+  name: clipped(255),
+  session_id: clipped(50),
+  address: clipped(100).nullable(),
+  uptime_seconds: z.int().min(0),
+  /** How long the bytes took: since the last measurement, or since the session began. */
+  interval_seconds: z.int().min(0),
+  /** From the customer to the router (its `rx`). */
+  upload_bytes: z.int().min(0),
+  download_bytes: z.int().min(0),
+});
+export type LineMeasurement = z.infer<typeof LineMeasurement>;
+
+export const RouterMeasurement = z.strictObject({
+  router_id: z.uuid(),
+  status: z.enum(['online', 'offline']),
+  /** Why it is offline, or why its lines couldn't be read. */
+  error: clipped(500).nullable(),
+  latency_ms: z.int().min(0).nullable(),
+  identity: clipped(100).nullable(),
+  board_name: clipped(100).nullable(),
+  version: clipped(100).nullable(),
+  uptime_seconds: z.int().min(0).nullable(),
+  /** Addresses of its pools that are given out; null: not known. */
+  pools: z.array(z.strictObject({ name: clipped(100), used: z.int().min(0) })).nullable(),
+  /** Null: not known. Empty: nobody is online. */
+  lines: z.array(LineMeasurement).nullable(),
+});
+export type RouterMeasurement = z.infer<typeof RouterMeasurement>;
+
+export const DeviceMeasurement = z.strictObject({
+  device_id: z.uuid(),
+  status: z.enum(['online', 'offline']),
+  latency_ms: z.int().min(0).nullable(),
+});
+export type DeviceMeasurement = z.infer<typeof DeviceMeasurement>;
+
+/** One round of measuring. On the bridge's disk before it is sent, and until the cloud has it. */
+export const MeasurementBatch = z.strictObject({
+  /** Made with the spool: a bridge that lost its disk counts from 1 again under another one. */
+  spool_id: z.uuid(),
+  /** From 1, without gaps. */
+  number: z.int().min(1),
+  /** No later than a date can be. */
+  measured_at_ms: z.int().min(0).max(8.64e15),
+  routers: z.array(RouterMeasurement),
+  devices: z.array(DeviceMeasurement),
+});
+export type MeasurementBatch = z.infer<typeof MeasurementBatch>;
+
+/** Tenant and bridge are named by these headers; the request is signed as the Worker's are. */
+export const REPORT_PATH = '/api/v1/bridges/report';
+export const TENANT_HEADER = 'x-tenant-id';
+export const BRIDGE_HEADER = 'x-rukun-bridge';
+
+/** Bridge → POST /api/v1/bridges/report: it lives, this is what it measured, and these are the routers that it knows. */
+export const ReportRequest = z.strictObject({
+  version: z.string().max(50),
+  /** Of the watched set that it holds; null: none yet. */
+  watched_tag: z.string().max(100).nullable(),
+  /** The oldest batch that the cloud hasn't taken; null: none waits. */
+  batch: MeasurementBatch.nullable(),
+  /** How many more wait. */
+  batches_waiting: z.int().min(0),
+});
+export type ReportRequest = z.infer<typeof ReportRequest>;
+
+/** All that a bridge watches over by itself, so that it can start while the cloud is away. */
+export const Watched = z.object({
+  tag: z.string(),
+  routers: z.array(RouterAccess),
+  devices: z.array(z.object({ id: z.uuid(), host: z.string(), port: z.int().min(1).max(65535).nullable() })),
+  /** A JWE to the bridge's key: JSON, router's id → its password. Kept as it came. */
+  sealed_passwords: z.string(),
+});
+export type Watched = z.infer<typeof Watched>;
+
+export const ReportAnswer = z.object({
+  /** The batch of this request is stored, now or before: it may be forgotten. */
+  batch_taken: z.boolean(),
+  /** Null: what the bridge holds is still right. */
+  watched: Watched.nullable(),
+});
+export type ReportAnswer = z.infer<typeof ReportAnswer>;
+
+/** 400 INVALID_MESSAGE · 401 BAD_SIGNATURE · 409 STALE_REVISION · 502 ROUTER_UNREACHABLE, ROUTER_REFUSED · 503 ROUTER_BUSY. */
 export const BridgeError = z.object({
   error: z.object({
     code: z.enum([
@@ -128,6 +267,7 @@ export const BridgeError = z.object({
       'STALE_REVISION',
       'ROUTER_UNREACHABLE',
       'ROUTER_REFUSED',
+      'ROUTER_BUSY',
       'INTERNAL_ERROR',
     ]),
     message: z.string(),

@@ -7,6 +7,8 @@
 export const TIME_HEADER = 'x-rukun-time';
 export const NONCE_HEADER = 'x-rukun-nonce';
 export const SIGNATURE_HEADER = 'x-rukun-signature';
+/** SHA-256 of the request's body, hex: with it the signature is checked before a byte of the body is read. */
+export const BODY_HASH_HEADER = 'x-rukun-content-sha256';
 
 /** How far the two clocks may differ. */
 export const MOST_SKEW_MS = 60_000;
@@ -19,9 +21,16 @@ export interface SignedRequest {
   body: string;
 }
 
-export async function signRequest(secret: string, request: SignedRequest): Promise<string> {
-  const { time_ms, nonce, method, path, body } = request;
-  return sign(secret, ['request', String(time_ms), nonce, method, path, await hashText(body)]);
+export type HashedRequest = Omit<SignedRequest, 'body'> & { body_hash: string };
+
+export async function signRequest(secret: string, { body, ...request }: SignedRequest): Promise<string> {
+  return signHashedRequest(secret, { ...request, body_hash: await hashText(body) });
+}
+
+/** The same, of a body that need not be at hand. */
+export async function signHashedRequest(secret: string, request: HashedRequest): Promise<string> {
+  const { time_ms, nonce, method, path, body_hash } = request;
+  return sign(secret, ['request', String(time_ms), nonce, method, path, body_hash]);
 }
 
 export async function signAnswer(secret: string, nonce: string, status: number, body: string): Promise<string> {
@@ -43,8 +52,11 @@ async function sign(secret: string, parts: string[]): Promise<string> {
   return toHex(await crypto.subtle.sign('HMAC', key, bytes.encode(parts.join('\n'))));
 }
 
-async function hashText(text: string): Promise<string> {
-  return toHex(await crypto.subtle.digest('SHA-256', new TextEncoder().encode(text)));
+export const hashText = (text: string): Promise<string> =>
+  hashBytes(new TextEncoder().encode(text) as Uint8Array<ArrayBuffer>);
+
+export async function hashBytes(bytes: ArrayBuffer | ArrayBufferView<ArrayBuffer>): Promise<string> {
+  return toHex(await crypto.subtle.digest('SHA-256', bytes));
 }
 
 const toHex = (buffer: ArrayBuffer) =>

@@ -1,0 +1,52 @@
+/** What the bridge does with each kind of request. */
+import { applyDesired, type BridgeTools } from './apply/apply.ts';
+import { probeRouter } from './apply/probe.ts';
+import type { LinkHandlers } from './link.ts';
+import type { Log } from './log.ts';
+import { disconnectSessions } from './read/disconnect.ts';
+import { RouterReader } from './read/read.ts';
+import type { HealthAnswer } from '../src/protocol/messages.ts';
+
+export interface HandlerOptions {
+  bridge_id: string;
+  version: string;
+  log: Log;
+  /** What health tells of the parts that run beside the link. */
+  getTunnelState(): HealthAnswer['tunnel'];
+  countWaitingBatches(): number;
+}
+
+export function makeHandlers(tools: BridgeTools, about: HandlerOptions): LinkHandlers {
+  const started_ms = performance.now();
+  const { journal, pool, queue } = tools;
+  const reader = new RouterReader(tools);
+  return {
+    apply: async request => {
+      const answer = await applyDesired(tools, request).finally(() => reader.forget(request.router.id));
+      const bad = [...answer.profiles, ...answer.items].filter(({ error }) => error !== null).length;
+      const { revision, sessions_ended, commands_sent } = answer;
+      const counts = { items: answer.items.length, bad, sessions_ended, commands_sent };
+      about.log('applied', { router_id: request.router.id, revision, ...counts });
+      return answer;
+    },
+    probe: request => probeRouter(tools, request),
+    read: request => reader.read(request),
+    disconnect: async request => {
+      const answer = await disconnectSessions(tools, request).finally(() => reader.forget(request.router.id));
+      about.log('disconnected', { router_id: request.router.id, ...answer });
+      return answer;
+    },
+    health: async () => ({
+      version: about.version,
+      bridge_id: about.bridge_id,
+      uptime_seconds: Math.floor((performance.now() - started_ms) / 1000),
+      tunnel: about.getTunnelState(),
+      batches_waiting: about.countWaitingBatches(),
+      routers: journal.router_ids.map(id => ({
+        id,
+        state: queue.isBusy(id) ? 'working' : pool.getState(id),
+        revision: journal.getRevision(id),
+      })),
+    }),
+  };
+}

@@ -1,0 +1,108 @@
+/** The cloud's part of a report, on a real port: checks each signature, signs its answers, and keeps what came. */
+import { once } from 'node:events';
+import { createServer, type IncomingMessage, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import {
+  BRIDGE_HEADER,
+  type MeasurementBatch,
+  REPORT_PATH,
+  ReportRequest,
+  TENANT_HEADER,
+  type Watched,
+} from '../../src/protocol/messages.ts';
+import { NONCE_HEADER, signAnswer, SIGNATURE_HEADER, signRequest, TIME_HEADER } from '../../src/protocol/signature.ts';
+import type { BridgeConfig } from '../config.ts';
+
+export interface CannedAnswer {
+  status?: number;
+  /** Not signed by the right secret. */
+  is_forged?: boolean;
+  date?: string;
+  /** The connection is closed after the batch was taken. */
+  is_lost?: boolean;
+}
+
+export class TestCloud {
+  readonly reports: ReportRequest[] = [];
+  readonly batches = new Map<number, MeasurementBatch>();
+  readonly problems: string[] = [];
+  readonly times: number[] = [];
+  /** What the next requests get; then all is well. */
+  readonly canned: CannedAnswer[] = [];
+  watched: Watched | null = null;
+  readonly #server: Server;
+  #config: BridgeConfig | null = null;
+
+  constructor() {
+    this.#server = createServer((request, response) => {
+      void this.#answer(request).then(answer => {
+        if (!answer) return response.destroy();
+        response.writeHead(answer.status, answer.headers).end(answer.body);
+      });
+    });
+  }
+
+  async start(port = 0): Promise<void> {
+    this.#server.listen(port, '127.0.0.1');
+    await once(this.#server, 'listening');
+  }
+
+  serve(config: BridgeConfig): void {
+    this.#config = config;
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+  }
+
+  get lines() {
+    return [...this.batches.values()].flatMap(batch => batch.routers.flatMap(({ lines }) => lines ?? []));
+  }
+
+  /** Status after status of one router, as the batches told it. */
+  listStatuses(router_id: string): string[] {
+    const all = [...this.batches.values()].flatMap(({ routers }) => routers);
+    return all.filter(router => router.router_id === router_id).map(({ status }) => status);
+  }
+
+  async stop(): Promise<void> {
+    const closed = once(this.#server, 'close');
+    this.#server.close();
+    this.#server.closeAllConnections();
+    await closed;
+  }
+
+  async #answer(request: IncomingMessage) {
+    let body = '';
+    for await (const chunk of request) body += String(chunk);
+    if (request.url !== REPORT_PATH) return { status: 200, headers: {}, body: '' };
+    const { signing_secret } = this.#config!;
+    const nonce = String(request.headers[NONCE_HEADER]);
+    await this.#check(request, body);
+    const report = ReportRequest.parse(JSON.parse(body));
+    const canned = this.canned.shift() ?? {};
+    const { status = 200 } = canned;
+    if (status === 200 && !canned.is_forged) {
+      this.reports.push(report);
+      if (report.batch) this.batches.set(report.batch.number, report.batch);
+    }
+    if (canned.is_lost) return null;
+    const watched = report.watched_tag === this.watched?.tag ? null : this.watched;
+    const data = { batch_taken: report.batch !== null, watched };
+    const text = JSON.stringify(status === 200 ? { success: true, data } : { success: false });
+    const secret = canned.is_forged ? 'another' : signing_secret;
+    const headers: Record<string, string> = { [SIGNATURE_HEADER]: await signAnswer(secret, nonce, status, text) };
+    if (canned.date) headers.date = canned.date;
+    return { status, headers, body: text };
+  }
+
+  async #check({ headers, method = '' }: IncomingMessage, body: string): Promise<void> {
+    const { signing_secret, tenant_id, bridge_id } = this.#config!;
+    const [time_ms, nonce] = [Number(headers[TIME_HEADER]), String(headers[NONCE_HEADER])];
+    const expected = await signRequest(signing_secret, { time_ms, nonce, method, path: REPORT_PATH, body });
+    if (headers[SIGNATURE_HEADER] !== expected) this.problems.push('wrong signature');
+    if (headers[TENANT_HEADER] !== tenant_id || headers[BRIDGE_HEADER] !== bridge_id) this.problems.push('wrong names');
+    if (time_ms <= (this.times.at(-1) ?? 0)) this.problems.push('the time stood still');
+    this.times.push(time_ms);
+  }
+}

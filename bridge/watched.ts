@@ -1,0 +1,70 @@
+/** What the cloud told this bridge to watch over: on disk as it came, its passwords sealed, so that it starts alone. */
+import { join } from 'node:path';
+import { z } from 'zod';
+import { Watched } from '../src/protocol/messages.ts';
+import { makeOpener } from './apply/sealed.ts';
+import type { BridgeConfig } from './config.ts';
+import { type Disk, DISK, parseJson, replaceFile } from './files.ts';
+import type { Log } from './log.ts';
+
+export const WATCHED_FILE = 'watched.json';
+
+const Passwords = z.record(z.string(), z.string());
+
+export interface WatchedOptions {
+  state_dir: string;
+  private_key: BridgeConfig['private_key'];
+  log: Log;
+  disk?: Disk;
+}
+
+export class WatchedStore {
+  readonly #options: WatchedOptions;
+  readonly #disk: Disk;
+  #watched: Watched | null = null;
+
+  constructor(options: WatchedOptions) {
+    this.#options = options;
+    this.#disk = options.disk ?? DISK;
+  }
+
+  get current(): Watched | null {
+    return this.#watched;
+  }
+
+  /** What can't be read or opened is forgotten: without a tag to show, the cloud sends it anew. */
+  async load(): Promise<void> {
+    const text = await this.#disk.read(this.#path);
+    if (text === null) return;
+    const watched = Watched.safeParse(parseJson(text));
+    if (!watched.success) return this.#options.log('watched_damaged', { asks: 'the cloud for it anew' });
+    this.#watched = watched.data;
+    await this.openPasswords();
+  }
+
+  async store(watched: Watched): Promise<void> {
+    await replaceFile(this.#path, `${JSON.stringify(watched)}\n`, this.#disk);
+    this.#watched = watched;
+    const { routers, devices } = watched;
+    this.#options.log('watched_changed', { routers: routers.length, devices: devices.length });
+  }
+
+  /** Router's id → password; opened each time, so that they don't lie about in memory. */
+  async openPasswords(): Promise<ReadonlyMap<string, string>> {
+    if (!this.#watched) return new Map();
+    const open = await makeOpener(this.#options.private_key);
+    const opened = await open(this.#watched.sealed_passwords);
+    const passwords = Passwords.safeParse(opened?.value);
+    if (passwords.success) return new Map(Object.entries(passwords.data));
+    this.#options.log('watched_not_ours', {
+      asks: 'the cloud for it anew',
+      why: "it isn't sealed to this bridge's key",
+    });
+    this.#watched = null;
+    return new Map();
+  }
+
+  get #path(): string {
+    return join(this.#options.state_dir, WATCHED_FILE);
+  }
+}
