@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { createRukunClient, signIn, unwrap, type RukunClient } from '../client/index.ts';
 import { makePassword } from './demo.ts';
 import { makeRouterExport } from './demo-isp.ts';
+import { measureSecretPrints } from '../bridge/test/measure-secrets.ts';
 import { makeSecrets } from './keys.ts';
 import { buildWorker, serveWorker } from './local-worker.ts';
 
@@ -203,9 +204,26 @@ const worker = await serveWorker({
     if (entry.request_id) log.set(entry.request_id, entry);
   },
 });
+async function benchPrints(): Promise<void> {
+  say('\nprinting a router with 2,000 secrets: rows, commands, bytes');
+  for (const { what, rows, commands, bytes } of await measureSecretPrints(2000))
+    say(`  ${what.padEnd(32)} ${rows} ${commands} ${bytes}`);
+}
+
+/** Programs of their own, since each looks at a process by itself. */
+async function runProgram(file: string, ...args: string[]): Promise<void> {
+  say(`\n${file} ${args.join(' ')}`);
+  const child = spawn(process.execPath, [file, ...args], { stdio: ['ignore', 'inherit', 'inherit'] });
+  children.push(child);
+  await once(child, 'exit');
+}
+
 try {
   await benchReads(worker.url);
   await benchAdoption(worker.url);
+  await benchPrints();
+  await runProgram('bridge/test/fuzz.ts', '--seconds', '10');
+  await runProgram('bridge/test/memory-check.ts');
 } finally {
   for (const child of children) child.kill();
   await worker.stop();

@@ -13,6 +13,7 @@ import {
   type DemoPlaces,
 } from './demo.ts';
 import { makeRouterExport } from './demo-isp.ts';
+import { dialSubscribers } from './demo-subscribers.ts';
 import { makeSecrets, type Secrets } from './keys.ts';
 import { buildWorker, serveWorker, type LocalWorker } from './local-worker.ts';
 import { endWithParent } from './run-child.ts';
@@ -76,8 +77,8 @@ let stopping = false;
 
 const openLog = (name: string) => createWriteStream(path.join(STATE_DIR, `${name}.log`), { flags: 'a', mode: 0o600 });
 
-/** Starts one of our own programs; its log goes to a file. Resolves when it says that it listens. */
-function startProgram(name: string, args: string[], env: Record<string, string> = {}): Promise<void> {
+/** Starts one of our own programs; its log goes to a file. Once it listens: what it said. */
+function startProgram(name: string, args: string[], env: Record<string, string> = {}): Promise<string> {
   const log = openLog(name);
   const child = spawn(process.execPath, ['bridge/main.ts', ...args], {
     env: { ...process.env, ...env, RUKUN_END_WITH_PARENT: '1' },
@@ -93,8 +94,10 @@ function startProgram(name: string, args: string[], env: Record<string, string> 
     child.stdout.on('data', (chunk: Buffer) => {
       log.write(chunk);
       said += chunk.toString();
-      is_up ||= said.includes('listening on');
-      if (is_up) resolve();
+      is_up ||=
+        args.every(arg => arg !== '--control-port' || said.includes('control port on')) &&
+        said.includes('listening on');
+      if (is_up) resolve(said);
     });
     child.on('exit', (code, signal) => {
       children.delete(child);
@@ -145,9 +148,9 @@ async function start(): Promise<DemoFile> {
   const router_export = loadRouterExport();
   const in_state = (name: string) => path.join(STATE_DIR, name);
   const router_args = ['--port', String(PORTS.ROUTER_PORT), '--user', ROUTER_USER, '--password-env', 'ROUTER_PASSWORD'];
-  await startProgram(
+  const router_says = await startProgram(
     'router',
-    ['simulate', ...router_args, '--identity', 'Gerbang', '--state', in_state('router.rsc')],
+    ['simulate', ...router_args, '--identity', 'Gerbang', '--state', in_state('router.rsc'), '--control-port', '0'],
     {
       ROUTER_PASSWORD: router_password,
     },
@@ -179,6 +182,9 @@ async function start(): Promise<DemoFile> {
   // what a start before left undone needn't wait for the next round of the sweep
   await worker.runCrons();
   await fillDemo(demo, places);
+  const control_port = /control port on 127\.0\.0\.1:(\d+)/.exec(router_says)![1]!;
+  const online = await dialSubscribers(`http://127.0.0.1:${control_port}`);
+  say(`${online} subscribers dialled in`);
   return demo;
 }
 

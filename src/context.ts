@@ -22,7 +22,8 @@ export interface Tenant {
 export type Actor =
   | { kind: 'user'; id: string; role: Role; token_issued_at: number }
   | { kind: 'anonymous' }
-  | { kind: 'bridge'; name: string }
+  /** `signed_at_ms`: the time in its signature, where it is the caller. */
+  | { kind: 'bridge'; id: string; name: string; signed_at_ms?: number }
   | { kind: 'job'; name: string };
 
 /** Where chance, the clock and work after the answer come from: the only place, so that tests can hold them still. */

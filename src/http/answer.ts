@@ -14,10 +14,11 @@ export async function answer(
   const { returns, status = 200 } = definition;
   if ('file' in returns) return result as Response;
   if ('list' in returns) {
-    const { rows, total } = result as Page<unknown>;
+    const { rows, total, meta: more } = result as Page<unknown>;
     const data = rows.map(row => chooseFields(returns.list.parse(row), query.fields as string[] | undefined));
     const [page, per_page] = [(query.page as number) ?? 1, (query.per_page as number) ?? rows.length];
-    const meta = { page, per_page, total, total_pages: Math.ceil(total / per_page) };
+    const pages = { page, per_page, total, total_pages: Math.ceil(total / per_page) };
+    const meta = { ...pages, ...returns.meta?.parse(more) };
     return c.json({ success: true, data, meta }, status);
   }
   const data = returns.one.parse(result);

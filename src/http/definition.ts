@@ -18,10 +18,11 @@ export interface AppVariables {
 export type App = { Bindings: Env; Variables: AppVariables };
 export type HonoCtx = HonoContext<App>;
 
-/** A page of rows with how many there are in all. */
+/** A page of rows with how many there are in all, and what else is to be said of them. */
 export interface Page<T> {
   rows: T[];
   total: number;
+  meta?: Record<string, unknown>;
 }
 
 export type Schema = z.ZodType;
@@ -35,7 +36,7 @@ interface Inputs<P, Q, B> {
 }
 
 /** What an endpoint gives: one thing, a page of things, or a Response of its own (files). */
-export type Returns = { one: Schema } | { list: Schema } | { file: string[] };
+export type Returns = { one: Schema } | { list: Schema; meta?: z.ZodObject } | { file: string[] };
 type ResultOf<R> = R extends { one: infer S extends Schema }
   ? z.input<S>
   : R extends { list: infer S extends Schema }
@@ -60,8 +61,11 @@ interface Common<P, Q, B, R> {
 }
 
 export interface TenantDefinition<P, Q, B, R> extends Common<P, Q, B, R> {
-  /** A permission, or `signed-in` (any user), or `public` (no token: the tenant comes from header or subdomain). */
-  needs: Permission | 'signed-in' | 'public';
+  /**
+   * A permission, or `signed-in` (any user), or `public` (no token: the tenant comes from header or subdomain), or
+   * `bridge` (no user: signed with a bridge's secret, and answered so).
+   */
+  needs: Permission | 'signed-in' | 'public' | 'bridge';
   /** For public endpoints whose body holds a token that names its tenant: no header is needed then. */
   tenantOf?: (body: Output<B>) => string | null;
   run(ctx: Context, input: Inputs<P, Q, B>): Promise<ResultOf<R>>;
@@ -73,7 +77,7 @@ export interface PlatformDefinition<P, Q, B, R> extends Common<P, Q, B, R> {
 
 /** A definition whose types no longer matter: what the machinery works on. */
 export type AnyDefinition = Common<Schema | undefined, Schema | undefined, Schema | undefined, Returns> & {
-  needs: Permission | 'signed-in' | 'public' | 'platform';
+  needs: Permission | 'signed-in' | 'public' | 'bridge' | 'platform';
   tenantOf?: (body: never) => string | null;
   run(ctx: never, input: never): Promise<unknown>;
 };

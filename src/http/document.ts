@@ -2,11 +2,21 @@ import type { OpenAPIRouteSchema } from 'chanfana';
 import { z } from 'zod';
 import { ERRORS, type ErrorCode } from '../errors.ts';
 import type { AnyDefinition, Schema } from './definition.ts';
+import { BRIDGE_HEADER, TENANT_HEADER } from '../protocol/messages.ts';
+import { NONCE_HEADER, SIGNATURE_HEADER, TIME_HEADER } from '../protocol/signature.ts';
 import { dataAnswer, ErrorAnswer, listAnswer } from './envelope.ts';
 import { mayBeAbsent } from './request.ts';
 
 const TenantHeader = z.object({
   'X-Tenant-ID': z.string().optional().describe('Id or slug of the provider, where the host doesn’t name it.'),
+});
+
+const BridgeHeaders = z.object({
+  [TENANT_HEADER]: z.string().describe('Id of the provider.'),
+  [BRIDGE_HEADER]: z.string().describe('Id of the bridge.'),
+  [TIME_HEADER]: z.string().describe('Epoch milliseconds; newer than in any call before.'),
+  [NONCE_HEADER]: z.string().describe('Used once; the answer’s signature covers it.'),
+  [SIGNATURE_HEADER]: z.string().describe('HMAC-SHA256 with the bridge’s secret, hex.'),
 });
 
 const json = (schema: Schema) => ({ 'application/json': { schema } });
@@ -16,7 +26,9 @@ export function describe(definition: AnyDefinition, params: Schema | null, metho
   const { returns, status = 200, body, accepts = 'json', needs } = definition;
   const codes = new Set<ErrorCode>(['VALIDATION_ERROR', 'RATE_LIMIT', 'INTERNAL_ERROR', ...(definition.errors ?? [])]);
   if (needs !== 'platform') for (const code of ['TENANT_SUSPENDED', 'NOT_FOUND'] as const) codes.add(code);
-  if (needs !== 'platform' && needs !== 'public') codes.add('UNAUTHORIZED').add('FORBIDDEN').add('TENANT_MISMATCH');
+  if (needs === 'bridge') codes.add('UNAUTHORIZED').add('TENANT_MISMATCH');
+  else if (needs !== 'platform' && needs !== 'public')
+    codes.add('UNAUTHORIZED').add('FORBIDDEN').add('TENANT_MISMATCH');
   if (needs !== 'platform' && method !== 'get') codes.add('CONFLICT');
   if (body) codes.add('PAYLOAD_TOO_LARGE').add('UNSUPPORTED_MEDIA_TYPE');
   const by_status = Map.groupBy(codes, code => ERRORS[code].status);
@@ -27,7 +39,7 @@ export function describe(definition: AnyDefinition, params: Schema | null, metho
   const success =
     'file' in returns
       ? Object.fromEntries(returns.file.map(type => [type, { schema: { type: 'string', format: 'binary' } }]))
-      : json('list' in returns ? listAnswer(returns.list) : dataAnswer(returns.one));
+      : json('list' in returns ? listAnswer(returns.list, returns.meta) : dataAnswer(returns.one));
   const has_etag = method === 'get' && 'one' in returns && 'updated_at' in ((returns.one as z.ZodObject).shape ?? {});
   const unchanged = has_etag ? { 304: { description: 'Still what If-None-Match names.' } } : {};
   const media = { json: 'application/json', text: 'text/plain', multipart: 'multipart/form-data' }[accepts];
@@ -38,10 +50,11 @@ export function describe(definition: AnyDefinition, params: Schema | null, metho
       .filter(Boolean)
       .join(' '),
     tags: [definition.id.split('.')[0]!],
-    security: needs === 'platform' || needs === 'public' ? [] : [{ bearer: [] }],
+    security: ['platform', 'public', 'bridge'].includes(needs) ? [] : [{ bearer: [] }],
     request: {
       ...(params && { params }),
       ...(needs === 'public' && !definition.tenantOf && { headers: TenantHeader }),
+      ...(needs === 'bridge' && { headers: BridgeHeaders }),
       ...(definition.query && { query: definition.query }),
       ...(body && { body: { required: !mayBeAbsent(definition), content: { [media]: { schema: body } } } }),
     },

@@ -9,6 +9,7 @@ import { RaceLost, StaleTenant } from '../db/commit.ts';
 import { AppError, unauthorized } from '../errors.ts';
 import { forgetTenants } from '../tenancy/directory.ts';
 import { enterTenant } from '../tenancy/enter.ts';
+import { admitBridge } from './admit-bridge.ts';
 import { answer } from './answer.ts';
 import type {
   AnyDefinition,
@@ -69,7 +70,9 @@ function buildEndpoint(definition: AnyDefinition): Endpoint {
 }
 
 /** Tenant, caller and permission. */
-function admit({ needs, tenantOf }: AnyDefinition): MiddlewareHandler<App> {
+function admit(definition: AnyDefinition): MiddlewareHandler<App> {
+  const { needs, tenantOf } = definition;
+  if (needs === 'bridge') return admitBridge(definition);
   return createMiddleware<App>(async (c, next) => {
     if (needs !== 'platform') {
       const named = tenantOf ? tenantOf(c.req.valid('json' as never)) : null;

@@ -26,5 +26,7 @@ export const ErrorAnswer = z
 
 export const dataAnswer = <T extends z.ZodType>(data: T) => z.object({ success: z.literal(true), data });
 
-export const listAnswer = <T extends z.ZodType>(item: T) =>
-  z.object({ success: z.literal(true), data: z.array(item), meta: PageMeta });
+export const listAnswer = <T extends z.ZodType>(item: T, more?: z.ZodObject) => {
+  const meta = more ? z.object({ ...PageMeta.shape, ...more.shape }) : PageMeta;
+  return z.object({ success: z.literal(true), data: z.array(item), meta });
+};

@@ -79,7 +79,7 @@ export interface List<T extends SQLiteTable> {
   readPage(ctx: Context, query: unknown, within?: Within): Promise<Page<T['$inferSelect']>>;
 }
 
-const SearchTerm = z
+export const SearchTerm = z
   .string()
   .trim()
   .min(1)

@@ -7,7 +7,7 @@ import type { AnyDefinition, App, HonoCtx } from './definition.ts';
 
 /** What is looked at in a request: path, content type, length, JSON, and how a complaint names its field. */
 
-const MOST_BODY_BYTES = 1024 * 1024;
+export const MOST_BODY_BYTES = 1024 * 1024;
 const CONTENT_TYPES = {
   json: /^application\/json\s*(;|$)/i,
   text: /^text\/plain\s*(;|$)/i,
@@ -43,7 +43,7 @@ async function parseJson(c: HonoCtx): Promise<void> {
 }
 
 /** Reads the body no further than it may be long. */
-async function readLimited(c: HonoCtx, most_bytes: number): Promise<ArrayBuffer> {
+export async function readLimited(c: HonoCtx, most_bytes: number): Promise<ArrayBuffer> {
   if (Number(c.req.header('content-length') ?? 0) > most_bytes) throw new AppError('PAYLOAD_TOO_LARGE');
   const chunks: Uint8Array[] = [];
   let length = 0;
@@ -56,7 +56,7 @@ async function readLimited(c: HonoCtx, most_bytes: number): Promise<ArrayBuffer>
 }
 
 /** The request as it goes on, once its body was read. */
-function replaceBody(c: HonoCtx, body: ArrayBuffer | string, content_type?: string): void {
+export function replaceBody(c: HonoCtx, body: ArrayBuffer | string, content_type?: string): void {
   const headers = new Headers(c.req.raw.headers);
   if (content_type) headers.set('content-type', content_type);
   c.req.raw = new Request(c.req.raw.url, { method: c.req.method, headers, body });

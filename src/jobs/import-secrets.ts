@@ -185,6 +185,8 @@ function adoptSecrets(ctx: Context, items: readonly Item[], [router_id]: readonl
     key: item.name,
     desired: { profile: item.data!.profile, disabled: item.data!.disabled, remote_address: item.data!.static_ip },
     adopt: true,
+    is_released: false,
+    released_profile: null,
     generation: 1,
     observed_generation: 0,
     secret_hash: item.data!.secret_hash,
@@ -197,7 +199,8 @@ function adoptSecrets(ctx: Context, items: readonly Item[], [router_id]: readonl
     updated_at: at,
   })); // prettier-ignore
   const take_over = sql`ON CONFLICT (router_id, kind, key) DO UPDATE SET
-    customer_id = excluded.customer_id, desired = excluded.desired, adopt = 1, generation = provisioning.generation + 1,
+    customer_id = excluded.customer_id, desired = excluded.desired, adopt = 1, is_released = 0,
+    released_profile = NULL, generation = provisioning.generation + 1,
     secret_hash = excluded.secret_hash, status = 'pending', attempts = 0, next_attempt_at = excluded.next_attempt_at,
     last_error = NULL, updated_at = excluded.updated_at`;
   return insertMany(ctx.db, provisioning, rows, take_over);

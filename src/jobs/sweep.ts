@@ -4,10 +4,13 @@ import { commit } from '../db/commit.ts';
 import { runTogether } from '../db/session.ts';
 import { toIso } from '../lib/time.ts';
 import { selectDueRouters } from '../provisioning/apply.ts';
+import { loseBridge } from '../provisioning/observe.ts';
 import type { JobMessage } from '../queues/jobs.ts';
 import { wakeProvisioning } from '../queues/wake.ts';
 import { applyDuePlanChanges } from '../resources/customers/actions.ts';
+import { bridges } from '../resources/bridges/table.ts';
 import { jobs } from '../resources/jobs/index.ts';
+import { line_measurements } from '../resources/monitoring/table.ts';
 import { refresh_tokens } from '../resources/users/table.ts';
 import { openDirectory, tenants } from '../tenancy/directory.ts';
 import { settleHalfDoneSignUps } from '../tenancy/pool.ts';
@@ -40,6 +43,12 @@ async function send({ env }: Ambient, messages: JobMessage[]): Promise<void> {
 /** How long a job may stand still before it is woken again. */
 const STALLED_AFTER_MS = 2 * 60_000;
 
+/** A bridge reports every 5 minutes; one that was silent for longer than two of these is away. */
+const BRIDGE_SILENT_AFTER_MS = 12 * 60_000;
+
+/** Measurements stay as they came for two days. */
+const KEEP_MEASUREMENTS_MS = 48 * 60 * 60_000;
+
 /** Refresh tokens are kept a week past their end, so that using a spent one is still noticed. */
 const KEEP_TOKENS_MS = 7 * 24 * 60 * 60_000;
 
@@ -50,14 +59,21 @@ export async function sweepTenant(ctx: Context): Promise<void> {
     lt(jobs.updated_at, new Date(ctx.now - STALLED_AFTER_MS).toISOString()),
   );
   const long_over = toIso(ctx.now - KEEP_TOKENS_MS);
-  const [due, [stale], waiting] = await runTogether(ctx.db, [
+  const is_old = lt(line_measurements.measured_at, toIso(ctx.now - KEEP_MEASUREMENTS_MS));
+  const is_silent = and(
+    eq(bridges.status, 'online'),
+    lt(bridges.last_heartbeat_at, toIso(ctx.now - BRIDGE_SILENT_AFTER_MS)),
+  )!;
+  const [due, [stale], waiting, [old], silent] = await runTogether(ctx.db, [
     selectDueRouters(ctx),
     ctx.db.orm
       .select({ id: refresh_tokens.id })
       .from(refresh_tokens)
       .where(lt(refresh_tokens.expires_at, long_over))
       .limit(1),
-    ctx.db.orm.select({ id: jobs.id }).from(jobs).where(stalled).limit(20),
+    ctx.db.orm.select({ id: jobs.id, kind: jobs.kind }).from(jobs).where(stalled).limit(20),
+    ctx.db.orm.select({ router_id: line_measurements.router_id }).from(line_measurements).where(is_old).limit(1),
+    ctx.db.orm.select().from(bridges).where(is_silent),
   ]);
   if (due.length > 0)
     await wakeProvisioning(
@@ -66,8 +82,13 @@ export async function sweepTenant(ctx: Context): Promise<void> {
     );
   await send(
     ctx,
-    waiting.map(({ id }): JobMessage => ({ tenant_id: ctx.tenant.id, kind: 'import', job_id: id })),
+    waiting.map(({ id, kind }): JobMessage => {
+      return { tenant_id: ctx.tenant.id, kind: kind === 'import_undo' ? kind : 'import', job_id: id };
+    }),
   );
   if (stale) await commit(ctx, [ctx.db.orm.delete(refresh_tokens).where(lt(refresh_tokens.expires_at, long_over))]);
+  if (old) await commit(ctx, [ctx.db.orm.delete(line_measurements).where(is_old)]);
+  for (const bridge of silent)
+    await commit(ctx, loseBridge(ctx, bridge, `it has not reported since ${bridge.last_heartbeat_at}`, is_silent));
   await applyDuePlanChanges(ctx);
 }

@@ -15,9 +15,11 @@ import { provisioning, type ProvisioningRow } from '../resources/provisioning/ta
 import { routers, type RouterRow } from '../resources/routers/table.ts';
 import { service_plan_settings, service_plans } from '../resources/service-plans/table.ts';
 import { selectSettings, type SettingsRow } from '../resources/settings/index.ts';
-import { applyToRouter, BridgeCallFailed, type BridgeFailure } from './bridge-client.ts';
-import { describeIsolirProfile, describePlanProfile } from './desired.ts';
+import { toAppError } from './ask-router.ts';
+import { applyToRouter, BridgeCallFailed } from './bridge-client.ts';
+import { describeIsolirProfile, describePlanProfile, describeReleasedProfile } from './desired.ts';
 import { customerMarker } from './markers.ts';
+import { observeBridge, observeFailure, observeRouter } from './observe.ts';
 
 /** Brings what routers hold to what the table says, through the bridge, and stores what the router confirmed. */
 
@@ -101,7 +103,13 @@ async function readTask(ctx: Context, router_id: string, customer_id?: string): 
     .select({ profile: sql`${provisioning.desired} ->> 'profile'`.as('profile') })
     .from(provisioning)
     .where(due);
-  const [[router], [bridge], rows, [settings], plans, plan_settings] = await read(
+  const still_wanted = sql`SELECT 1 FROM ${provisioning} AS other WHERE other.router_id = ${router_id}
+    AND other.desired ->> 'profile' = ${provisioning.released_profile}`;
+  const released_profiles = orm
+    .select({ profile: provisioning.released_profile })
+    .from(provisioning)
+    .where(and(due, eq(provisioning.is_released, true), sql`NOT EXISTS (${still_wanted})`));
+  const [[router], [bridge], rows, [settings], plans, plan_settings, released] = await read(
     ctx,
     orm.select().from(routers).where(eq(routers.id, router_id)),
     orm
@@ -135,6 +143,10 @@ async function readTask(ctx: Context, router_id: string, customer_id?: string): 
             .where(inArray(service_plans.profile_name, due_profiles)),
         ),
       ),
+    orm
+      .select({ id: service_plans.id, profile_name: service_plans.profile_name })
+      .from(service_plans)
+      .where(inArray(service_plans.profile_name, released_profiles)),
   );
   if (!router) return null;
   if (!router.is_active) return new AppError('ROUTER_UNREACHABLE', `Router "${router.name}" is switched off.`);
@@ -149,6 +161,7 @@ async function readTask(ctx: Context, router_id: string, customer_id?: string): 
   );
   const needs_isolir = rows.some(row => row.desired?.profile === settings!.isolir_profile);
   if (needs_isolir) profiles.push(describeIsolirProfile(settings!));
+  profiles.push(...released.map(describeReleasedProfile));
   return { router, bridge, rows, settings: settings!, profiles };
 }
 
@@ -187,6 +200,7 @@ async function describeItem(ctx: Context, row: DueRow, password: string | undefi
     marker: customerMarker(row.customer_code),
     adopt: row.adopt,
     desired: row.desired,
+    release: row.is_released,
     password_written:
       password !== undefined && (await isSameSecret(ctx.env, passwordPlace(row), password, row.secret_hash)),
     end_session: row.customer_status === 'suspended' && !row.adopt && row.observed_generation < row.generation,
@@ -250,25 +264,14 @@ async function confirm(
       ) AS r
       WHERE provisioning.id = r.id AND provisioning.generation = r.generation`),
   );
-  await commit({ ...ctx, actor: { kind: 'bridge', name: task.bridge.name } }, [...writes, ...also], ...events);
+  const { id, name } = task.bridge;
+  await commit({ ...ctx, actor: { kind: 'bridge', id, name } }, [...writes, ...also], ...events);
 }
 
 const seen = (ctx: Context, { router, bridge }: Task): Write[] => [
-  ctx.db.orm
-    .update(routers)
-    .set({ status: 'online', last_seen_at: toIso(ctx.now), last_error: null })
-    .where(eq(routers.id, router.id)),
-  ctx.db.orm
-    .update(bridges)
-    .set({ status: 'online', last_heartbeat_at: toIso(ctx.now) })
-    .where(eq(bridges.id, bridge.id)),
+  ...observeRouter(ctx, router, { status: 'online', error: null, at_ms: ctx.now }),
+  ...observeBridge(ctx, bridge),
 ];
-
-/** What a failed call says of the router; the others say nothing. */
-const ROUTER_STATUS: Partial<Record<BridgeFailure, RouterRow['status']>> = {
-  ROUTER_UNREACHABLE: 'offline',
-  ROUTER_REFUSED: 'online',
-};
 
 /** Nothing is known of what it holds: all that is due stays as it is, and is tried again after a growing delay. */
 async function postpone(ctx: Context, task: Task, failure: BridgeCallFailed): Promise<ApplyResult> {
@@ -284,21 +287,9 @@ async function postpone(ctx: Context, task: Task, failure: BridgeCallFailed): Pr
     UPDATE provisioning SET next_attempt_at = ${next_attempt_ms}, updated_at = ${ctx.now}${told}
     WHERE router_id = ${router.id} AND status <> 'in_sync'
       AND (next_attempt_at <= ${ctx.now} OR id IN (SELECT value FROM json_each(${ids})))`);
-  const router_seen = { status: ROUTER_STATUS[failure.code] ?? 'unknown', last_error: failure.message };
-  const bridge_seen = { status: failure.code === 'BRIDGE_OFFLINE' ? ('offline' as const) : ('online' as const) };
-  const observed = [
-    ctx.db.orm.update(routers).set(router_seen).where(eq(routers.id, router.id)),
-    ctx.db.orm.update(bridges).set(bridge_seen).where(eq(bridges.id, bridge.id)),
-  ];
   const actor = { kind: 'job' as const, name: 'provisioning' };
-  await commit({ ...ctx, actor }, [wait, ...(is_stale ? [] : observed)]);
+  await commit({ ...ctx, actor }, [wait, ...observeFailure(ctx, bridge, router, failure)]);
   return { next_attempt_ms, failure: toAppError(failure) };
-}
-
-/** What a caller who asked for a live answer is told. */
-export function toAppError(failure: BridgeCallFailed): AppError {
-  if (failure.code === 'BRIDGE_OFFLINE') return new AppError('BRIDGE_OFFLINE', failure.message);
-  return new AppError('ROUTER_UNREACHABLE', failure.message);
 }
 
 /** Routers with something due: for the sweep, which finds what a lost message left. */

@@ -5,17 +5,23 @@ import type { Ambient } from '../context.ts';
 import {
   ApplyAnswer,
   BridgeError,
+  DisconnectAnswer,
+  HealthAnswer,
   ProbeAnswer,
+  ReadAnswer,
   type ApplyRequest,
+  type ReadRequest,
   type RouterAccess,
   type SealedPart,
 } from '../protocol/messages.ts';
 import {
+  BODY_HASH_HEADER,
   equalSignatures,
+  hashText,
   NONCE_HEADER,
   SIGNATURE_HEADER,
   signAnswer,
-  signRequest,
+  signHashedRequest,
   TIME_HEADER,
 } from '../protocol/signature.ts';
 import type { BridgeRow } from '../resources/bridges/table.ts';
@@ -34,23 +40,28 @@ export class BridgeCallFailed extends Error {
 }
 
 /** Above what the bridge needs to give a silent router up, with one apply before it. */
+const HEALTH_TIMEOUT_MS = 10_000;
 const PROBE_TIMEOUT_MS = 30_000;
 const APPLY_TIMEOUT_MS = 90_000;
+
+export const accessOf = (router: RouterRow): RouterAccess => {
+  const { id, host, port, use_tls, tls_fingerprint, tls_anonymous_dh, username } = router;
+  return { id, host, port, use_tls, tls_fingerprint, tls_anonymous_dh, username };
+};
 
 export async function describeAccess(
   ambient: Ambient,
   router: RouterRow,
 ): Promise<{ access: RouterAccess; password: string }> {
-  const { id, host, port, use_tls, tls_fingerprint, username } = router;
-  const password = await unseal(ambient.env, { row_id: id, column: 'password' }, router.password).catch(() => {
+  const password = await unseal(ambient.env, { row_id: router.id, column: 'password' }, router.password).catch(() => {
     const name = router.name;
     throw new BridgeCallFailed('ROUTER_REFUSED', `The password of router "${name}" can’t be opened: set it anew.`);
   });
-  return { access: { id, host, port, use_tls, tls_fingerprint, username }, password };
+  return { access: accessOf(router), password };
 }
 
 /** Only the bridge that enrolled with this key can open it. */
-async function sealForBridge(bridge: BridgeRow, part: SealedPart): Promise<string> {
+export async function sealForBridge(bridge: BridgeRow, part: SealedPart | Record<string, string>): Promise<string> {
   if (!bridge.public_key) throw new BridgeCallFailed('BRIDGE_OFFLINE', `Bridge "${bridge.name}" has not enrolled yet.`);
   const key = await importJWK(bridge.public_key, 'ECDH-ES');
   return new CompactEncrypt(new TextEncoder().encode(JSON.stringify(part)))
@@ -61,12 +72,45 @@ async function sealForBridge(bridge: BridgeRow, part: SealedPart): Promise<strin
 /** Connects and signs in now. */
 export async function probeRouter(
   ambient: Ambient,
-  bridge: BridgeRow,
-  router: RouterRow,
+  { bridge, router }: { bridge: BridgeRow; router: RouterRow },
 ): Promise<z.infer<typeof ProbeAnswer>> {
   const { access, password } = await describeAccess(ambient, router);
   const sealed = await sealForBridge(bridge, { router_password: password, item_passwords: {} });
   return callBridge(ambient, bridge, '/v1/probe', { router: access, sealed }, ProbeAnswer, PROBE_TIMEOUT_MS);
+}
+
+/** Whether the bridge can be reached from here: its own reports don't tell that its tunnel works. */
+export async function isReachable(ambient: Ambient, bridge: BridgeRow): Promise<boolean> {
+  try {
+    await callBridge(ambient, bridge, '/v1/health', null, HealthAnswer, HEALTH_TIMEOUT_MS);
+    return true;
+  } catch (error) {
+    if (error instanceof BridgeCallFailed) return false;
+    throw error;
+  }
+}
+
+/** What the router shows now. */
+export async function readRouter(
+  ambient: Ambient,
+  { bridge, router }: { bridge: BridgeRow; router: RouterRow },
+  question: Pick<ReadRequest, 'what' | 'name' | 'most_age_ms'>,
+): Promise<ReadAnswer> {
+  const { access, password } = await describeAccess(ambient, router);
+  const sealed = await sealForBridge(bridge, { router_password: password, item_passwords: {} });
+  return callBridge(ambient, bridge, '/v1/read', { router: access, sealed, ...question }, ReadAnswer, PROBE_TIMEOUT_MS);
+}
+
+/** Ends the live sessions of one PPP user. */
+export async function disconnectUser(
+  ambient: Ambient,
+  { bridge, router }: { bridge: BridgeRow; router: RouterRow },
+  name: string,
+): Promise<DisconnectAnswer> {
+  const { access, password } = await describeAccess(ambient, router);
+  const sealed = await sealForBridge(bridge, { router_password: password, item_passwords: {} });
+  const request = { router: access, sealed, name };
+  return callBridge(ambient, bridge, '/v1/disconnect', request, DisconnectAnswer, PROBE_TIMEOUT_MS);
 }
 
 /** Hands over what a router must hold; gives what is now true there. */
@@ -90,11 +134,12 @@ export async function applyToRouter(
   );
 }
 
+/** `message`: null asks with GET. */
 async function callBridge<T extends z.ZodType>(
   ambient: Ambient,
   bridge: BridgeRow,
   path: string,
-  message: unknown,
+  message: object | null,
   answers: T,
   timeout_ms: number,
 ): Promise<z.output<T>> {
@@ -107,15 +152,17 @@ async function callBridge<T extends z.ZodType>(
       `The secret of bridge "${bridge.name}" can’t be opened: enrol it anew.`,
     );
   });
-  const body = JSON.stringify(message);
+  const [method, body] = message === null ? ['GET', ''] : ['POST', JSON.stringify(message)];
   const nonce = ambient.newId();
   const time_ms = ambient.now + ambient.elapsed_ms();
-  const signature = await signRequest(secret, { time_ms, nonce, method: 'POST', path, body });
+  const body_hash = await hashText(body);
+  const signature = await signHashedRequest(secret, { time_ms, nonce, method, path, body_hash });
   const answer = await send(bridge, path, timeout_ms, {
     'content-type': 'application/json',
     [TIME_HEADER]: String(time_ms),
     [NONCE_HEADER]: nonce,
     [SIGNATURE_HEADER]: signature,
+    [BODY_HASH_HEADER]: body_hash,
   }, body); // prettier-ignore
   const expected = await signAnswer(secret, nonce, answer.status, answer.text);
   if (!equalSignatures(answer.signature, expected))
@@ -136,8 +183,8 @@ function readAnswer<T extends z.ZodType>({ status, text }: { status: number; tex
   throw new BridgeCallFailed('INTERNAL_ERROR', 'The bridge’s answer was not understood: is it of the same version?');
 }
 
-/** What the largest apply is answered with, many times over. */
-const MOST_ANSWER_BYTES = 4 * 1024 * 1024;
+/** All secrets of a router with 20,000 of them. */
+const MOST_ANSWER_BYTES = 16 * 1024 * 1024;
 
 async function readText(response: Response): Promise<string> {
   const chunks: Uint8Array[] = [];
@@ -160,9 +207,9 @@ async function send(
   try {
     const signal = AbortSignal.timeout(timeout_ms);
     const response = await fetch(new URL(path, bridge.url!), {
-      method: 'POST',
+      method: body === '' ? 'GET' : 'POST',
       headers,
-      body,
+      body: body === '' ? undefined : body,
       signal,
       redirect: 'manual',
     });

@@ -115,8 +115,17 @@ export function describePlanProfile(plan: PlanLine, settings: PlanSettingsLine |
     // this one can't be unset: it has a value that says nothing
     else if (settings?.managed?.includes(property)) fields[property] = property === 'only-one' ? 'default' : '';
   }
-  return { name: plan.profile_name, marker: planMarker(plan.id), adopt, fields };
+  return { name: plan.profile_name, marker: planMarker(plan.id), adopt, release: false, fields };
 }
+
+/** A profile that was adopted and is given back. */
+export const describeReleasedProfile = (plan: { id: string; profile_name: string }): DesiredProfile => ({
+  name: plan.profile_name,
+  marker: planMarker(plan.id),
+  adopt: false,
+  release: true,
+  fields: {},
+});
 
 export function describeIsolirProfile(settings: SuspensionSettings): DesiredProfile {
   const rate_limit = formatRateLimit({
@@ -127,6 +136,7 @@ export function describeIsolirProfile(settings: SuspensionSettings): DesiredProf
     name: settings.isolir_profile,
     marker: ISOLIR_MARKER,
     adopt: false,
+    release: false,
     fields: { 'rate-limit': rate_limit, 'address-list': settings.isolir_address_list },
   };
 }

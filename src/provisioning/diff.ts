@@ -37,6 +37,12 @@ export function withMarker(comment: string | undefined, marker: string): string 
   return text === '' ? marker : `${text} ${marker}`;
 }
 
+/** The comment as it was before we marked it; null where it doesn't end with just this marker of ours. */
+export function withoutMarker(comment: string | undefined, marker: string): string | null {
+  if (readMarker(comment) !== marker) return null;
+  return (comment ?? '').trim().replace(MARKER, '').trim();
+}
+
 /** Null when the row may be changed by us: it is marked, or an admin gave it to us. Otherwise why not. */
 function findConflict(observed: ObservedRow, adopt: boolean): string | null {
   if (adopt || readMarker(observed.comment) !== null) return null;
@@ -64,6 +70,7 @@ const unchanged = (subject: string, outcome: Outcome = 'unchanged', error: strin
 export function planProfile(desired: DesiredProfile, observed: ObservedRow | undefined): Step {
   const menu = '/ppp/profile';
   const { name, marker, adopt, fields } = desired;
+  if (desired.release) return planRelease(menu, name, marker, observed);
   if (!observed) {
     const props = { name, ...withoutEmpty(fields), comment: marker };
     return { ...unchanged(name, 'added'), change: { menu, verb: 'add', id: null, props } };
@@ -101,7 +108,19 @@ export function planSecret(item: DesiredItem, observed: ObservedRow | undefined,
   return { ...unchanged(ref, 'changed'), change, end_session: only_comment ? must_end : key };
 }
 
-function planRemoval({ ref, key, adopt }: DesiredItem, observed: ObservedRow | undefined): Step {
+/** Giving back what we adopted changes nothing but the marker, and throws nobody off the line. */
+function planRelease(menu: Change['menu'], subject: string, marker: string, observed: ObservedRow | undefined): Step {
+  const comment = withoutMarker(observed?.comment, marker);
+  if (!observed || comment === null) return unchanged(subject, 'absent');
+  return {
+    ...unchanged(subject, 'changed'),
+    change: { menu, verb: 'set', id: observed['.id']!, props: { comment } },
+  };
+}
+
+function planRemoval(item: DesiredItem, observed: ObservedRow | undefined): Step {
+  const { ref, key, adopt, marker } = item;
+  if (item.release) return planRelease('/ppp/secret', ref, marker, observed);
   // an unmarked row of that name is somebody else's: ours isn't there, which is what was wanted. One marked for another
   // customer is an earlier holder of the name: there is one row of desired state for each name on a router
   if (!observed || findConflict(observed, adopt)) return unchanged(ref, 'absent');

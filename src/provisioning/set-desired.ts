@@ -1,4 +1,4 @@
-import { and, eq, inArray, isNotNull, ne, or, sql } from 'drizzle-orm';
+import { and, eq, inArray, isNotNull, ne, or, sql, type SQL } from 'drizzle-orm';
 import type { Context } from '../context.ts';
 import type { Write } from '../db/commit.ts';
 import { toIso } from '../lib/time.ts';
@@ -64,6 +64,8 @@ export function setDesired(ctx: Context, change: LineChange): DesiredChange {
 }
 
 const raised = (ctx: Context) => ({
+  is_released: false,
+  released_profile: null,
   generation: sql`${provisioning.generation} + 1`,
   status: 'pending' as const,
   attempts: 0,
@@ -110,6 +112,20 @@ const dropDesired = (ctx: Context, row_id: string): Write =>
     .update(provisioning)
     .set({ desired: sql`NULL`, ...raised(ctx) })
     .where(eq(provisioning.id, row_id));
+
+/** Rows of customers that an import made and that are taken back: the router keeps what it has, without our marker. */
+export function releaseRows(ctx: Context, rows: SQL): Write {
+  return ctx.db.orm
+    .update(provisioning)
+    .set({
+      ...raised(ctx),
+      is_released: true,
+      released_profile: sql`${provisioning.desired} ->> 'profile'`,
+      desired: sql`NULL`,
+      adopt: false,
+    })
+    .where(rows);
+}
 
 export function raiseRevisions(ctx: Context, router_ids: readonly string[]): Write[] {
   if (router_ids.length === 0) return [];

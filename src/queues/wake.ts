@@ -7,6 +7,7 @@ export interface ProvisioningMessage {
 }
 
 export async function wakeProvisioning(ctx: Context, router_ids: readonly string[], delay_seconds = 0): Promise<void> {
+  if (router_ids.length === 0) return;
   const messages = router_ids.map(router_id => ({
     body: { tenant_id: ctx.tenant.id, router_id },
     delaySeconds: delay_seconds,

@@ -1,9 +1,12 @@
 import type { Resource } from '../http/resource.ts';
+import { alertsResource } from './alerts/index.ts';
 import { auditLogsResource } from './audit-logs/index.ts';
 import { authResource } from './auth/index.ts';
 import { bridgesResource } from './bridges/index.ts';
 import { customersResource } from './customers/index.ts';
+import { devicesResource } from './devices/index.ts';
 import { importsResource } from './imports/index.ts';
+import { ipPoolsResource } from './ip-pools/index.ts';
 import { jobsResource } from './jobs/index.ts';
 import { routersResource } from './routers/index.ts';
 import { servicePlansResource } from './service-plans/index.ts';
@@ -24,6 +27,9 @@ export const resources: readonly Resource[] = [
   servicePlansResource,
   bridgesResource,
   routersResource,
+  ipPoolsResource,
+  devicesResource,
+  alertsResource,
   importsResource,
   jobsResource,
 ];

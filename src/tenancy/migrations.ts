@@ -4,6 +4,8 @@ import tenant2 from '../../migrations/tenant/0002_network.sql';
 import tenant3 from '../../migrations/tenant/0003_customers_and_plans.sql';
 import tenant4 from '../../migrations/tenant/0004_provisioning_and_imports.sql';
 import tenant5 from '../../migrations/tenant/0005_dues_tickets_usage.sql';
+import tenant6 from '../../migrations/tenant/0006_watching_routers.sql';
+import tenant7 from '../../migrations/tenant/0007_live_imports_and_pools.sql';
 import { parseMigration } from './migrate.ts';
 
 /** The SQL files, bundled into the Worker, in order. A new file is a line here; a landed one is never edited. */
@@ -16,4 +18,6 @@ export const TENANT_MIGRATIONS = [
   parseMigration('0003_customers_and_plans.sql', tenant3),
   parseMigration('0004_provisioning_and_imports.sql', tenant4),
   parseMigration('0005_dues_tickets_usage.sql', tenant5),
+  parseMigration('0006_watching_routers.sql', tenant6),
+  parseMigration('0007_live_imports_and_pools.sql', tenant7),
 ];

@@ -113,6 +113,7 @@ const item: fc.Arbitrary<DesiredItem> = fc.record({
   key: name,
   marker: fc.constantFrom('rukun:CUST00001', 'rukun:CUST00002'),
   adopt: fc.boolean(),
+  release: fc.constant(false),
   desired: fc.option(state, { nil: null, freq: 4 }),
   password_written: fc.boolean(),
   end_session: fc.constant(false),
@@ -122,6 +123,7 @@ const desired_profile: fc.Arbitrary<DesiredProfile> = fc.record({
   name: profile_name,
   marker: fc.constant('rukun:plan:0193a2b4'),
   adopt: fc.boolean(),
+  release: fc.constant(false),
   fields: fc.dictionary(
     fc.constantFrom('rate-limit', 'address-list', 'only-one', 'session-timeout'),
     fc.constantFrom('', 'yes', '1d', '5M/20M'),
@@ -175,6 +177,39 @@ describe('planSecret', () => {
     );
   });
 
+  it('giving back takes our own mark away and nothing else: adopted and given back, a row is as it was', () => {
+    fc.assert(
+      fc.property(secret_row, item, (row, wanted) => {
+        const router = new ModelRouter();
+        router.seed('/ppp/secret', { ...row, name: wanted.key });
+        const before = router.find('/ppp/secret', wanted.key)!;
+        const released = { ...wanted, desired: null, release: true };
+        const step = planSecret(released, before, null);
+        router.apply(step);
+        const after = router.find('/ppp/secret', wanted.key)!;
+        const is_ours = readMarker(before.comment) === wanted.marker;
+        expect(step).toMatchObject({ outcome: is_ours ? 'changed' : 'absent', end_session: null });
+        expect({ ...after, comment: '' }).toEqual({ ...before, comment: '' });
+        expect(readMarker(after.comment)).toBe(is_ours ? null : readMarker(before.comment));
+        expect(planSecret(released, after, null).change).toBeNull();
+        if (readMarker(before.comment) !== null) return;
+        const marked = { ...before, comment: withMarker(before.comment, wanted.marker) };
+        const back = planSecret(released, marked, null).change!;
+        expect(back.props).toEqual({ comment: (before.comment ?? '').trim() });
+        const profile = {
+          name: wanted.key,
+          marker: wanted.marker,
+          adopt: false,
+          release: true,
+          fields: { 'rate-limit': '1M/1M' },
+        };
+        expect(planProfile(profile, marked).change!.props).toEqual(back.props);
+        expect(planProfile(profile, undefined)).toMatchObject({ change: null, outcome: 'absent' });
+      }),
+      RUNS,
+    );
+  });
+
   it('P29a never touches what is not marked, unless it was given to us', () => {
     fc.assert(
       fc.property(secret_row, item, password, text, (row, wanted, pass, words) => {
@@ -207,6 +242,7 @@ describe('planSecret', () => {
             disabled: row.disabled === 'true',
             remote_address: row['remote-address'] ?? null,
           },
+          release: false,
           password_written: true,
           end_session: false,
         };
@@ -296,7 +332,13 @@ describe('planProfile', () => {
     const spellings = ['5M/20M', '5000k/20000k', '5000000/20000000', '5M/20M 0/0 0/0 0/0 8'];
     for (const observed of spellings)
       for (const wanted of spellings) {
-        const profile = { name: 'p10', marker: 'rukun:plan:0193a2b4', adopt: false, fields: { 'rate-limit': wanted } };
+        const profile = {
+          name: 'p10',
+          marker: 'rukun:plan:0193a2b4',
+          adopt: false,
+          release: false,
+          fields: { 'rate-limit': wanted },
+        };
         const row = { '.id': '*1', name: 'p10', 'rate-limit': observed, comment: 'rukun:plan:0193a2b4' };
         expect(planProfile(profile, row).outcome).toBe('unchanged');
       }
@@ -304,7 +346,7 @@ describe('planProfile', () => {
 
   it('comes before the secrets that lean on it', () => {
     const router = new ModelRouter();
-    const profile = { name: 'p99', marker: 'rukun:plan:0193a2b4', adopt: false, fields: {} };
+    const profile = { name: 'p99', marker: 'rukun:plan:0193a2b4', adopt: false, release: false, fields: {} };
     const wanted: DesiredItem = {
       ref: 'r',
       generation: 1,
@@ -313,6 +355,7 @@ describe('planProfile', () => {
       marker: 'rukun:CUST00001',
       adopt: false,
       desired: { profile: 'p99', disabled: false, remote_address: null },
+      release: false,
       password_written: false,
       end_session: false,
     };
@@ -435,7 +478,7 @@ describe('planRateLimit', () => {
     fc.assert(
       fc.property(plan, settings, fc.boolean(), (wanted, more, adopt) => {
         const { name, marker, fields, ...rest } = describePlanProfile(wanted, more, adopt);
-        expect(rest).toEqual({ adopt });
+        expect(rest).toEqual({ adopt, release: false });
         expect([name, marker]).toEqual([wanted.profile_name, `rukun:plan:${wanted.id.slice(0, 8)}`]);
         const says: Record<string, unknown> = {
           'rate-limit': true,

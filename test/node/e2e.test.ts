@@ -189,6 +189,38 @@ it('takes a customer from sign-up to a suspended secret on the router', async ()
   expect(await readSecret('siti@melati')).toMatchObject({ disabled: 'true', profile: 'kantor-30' });
 });
 
+it('shows who is online on the router, and what flows through one line', async () => {
+  const client = await signInToDemo();
+  const [router] = unwrap(await client.GET('/api/v1/routers', {}));
+  const path_id = { path: { id: router!.id } };
+  const { data, response } = await client.GET('/api/v1/routers/{id}/sessions', { params: path_id });
+  expect(response.status).toBe(200);
+  expect(data!.meta.total).toBeGreaterThan(100);
+  expect(data!.meta.age_seconds).toBeLessThan(10);
+  const [session] = data!.data;
+  const [customer] = unwrap(await client.GET('/api/v1/customers', { params: { query: { search: session!.name } } }));
+  const traffic = unwrap(
+    await client.GET('/api/v1/customers/{id}/traffic', { params: { path: { id: customer!.id } } }),
+  );
+  expect(traffic).toMatchObject({ is_online: true, sessions: [{ session_id: session!.session_id }] });
+  expect(traffic.download_bps).toBeGreaterThan(100_000);
+  expect(JSON.stringify(unwrap(await client.GET('/api/v1/monitoring/alerts', {})))).toBe('[]');
+});
+
+it('lets the bridge report by itself, and hands it what to watch', async () => {
+  const file = path.join(state_dir, 'bridge', 'watched.json');
+  // at its first report there was no router yet; that it is asked about one is news
+  const holdsRouter = async () => {
+    const text = await readFile(file, 'utf8').catch(() => '{}');
+    return ((JSON.parse(text) as { routers?: unknown[] }).routers?.length ?? 0) > 0 ? text : null;
+  };
+  const watched = await waitUntil(holdsRouter, 'the watched routers');
+  const { router_password, router_port } = await readDemo();
+  expect(JSON.parse(watched)).toMatchObject({ routers: [{ port: Number(router_port) }] });
+  expect(watched).not.toContain(router_password);
+  expect((await stat(file)).mode & 0o777).toBe(0o600);
+});
+
 it('leaves demo.json to its owner alone, and no secret in its logs', async () => {
   expect((await stat(path.join(state_dir, 'demo.json'))).mode & 0o777).toBe(0o600);
   const { password, router_password } = await readDemo();

@@ -1,18 +1,23 @@
 import { SELF } from 'cloudflare:test';
 import { z } from 'zod';
 import { API_BASE, type Route } from '../../src/http/resource.ts';
-import { type Answer, type CallOptions, newAddress, readAnswer } from './world.ts';
+import { equalSignatures, NONCE_HEADER, SIGNATURE_HEADER, signAnswer } from '../../src/protocol/signature.ts';
+import { type Answer, type CallOptions, newAddress, readAnswer, type SignedParts, type TestBridge } from './world.ts';
 
 /** What the contract tests need of every route alike: its name, a path, a body that fits, and a call that judges. */
 
 export const nameOf = (route: Route) => `${route.method.toUpperCase()} ${route.path}`;
 export const isPublic = ({ endpoint }: Route) => ['public', 'platform'].includes(endpoint.definition.needs);
+/** Asked by no user: its caller signs. */
+export const isOfBridge = ({ endpoint }: Route) => endpoint.definition.needs === 'bridge';
+/** Asks a router through its bridge; where none is reached, 502 and 503 are the right answers. */
+export const isLive = ({ endpoint }: Route) => endpoint.definition.errors?.includes('ROUTER_UNREACHABLE') ?? false;
 export const acceptsOf = ({ endpoint }: Route) => endpoint.definition.accepts ?? 'json';
 export const takesJson = (route: Route) => route.endpoint.definition.body !== undefined && acceptsOf(route) === 'json';
 export const mostBytes = ({ endpoint }: Route) => endpoint.definition.most_bytes ?? 1024 * 1024;
 export const CONTENT_TYPE = { json: 'application/json', text: 'text/plain', multipart: 'multipart/form-data' } as const;
 
-const OTHER_PARAMETERS: Record<string, string> = { kind: 'photo' };
+const OTHER_PARAMETERS: Record<string, string> = { kind: 'photo', name: 'budi' };
 
 /** The path with its parameters filled: `:id` by `id`, others by something that exists. */
 export function fillPath(path: string, id: string = crypto.randomUUID()): string {
@@ -46,6 +51,26 @@ export function fieldsOf({ endpoint }: Route): Field[] {
   });
 }
 
+/** One of each that a bridge measures. */
+export const sampleBatch = (parts: { router_id?: string; device_id?: string } = {}) => {
+  const { router_id = crypto.randomUUID(), device_id = crypto.randomUUID() } = parts;
+  const line = { name: 'budi', session_id: '0x81000001', address: '10.0.0.2', uptime_seconds: 60, interval_seconds: 60, upload_bytes: 1, download_bytes: 2 }; // prettier-ignore
+  const facts = {
+    identity: 'Pusat',
+    board_name: 'RB4011',
+    version: '7.16',
+    uptime_seconds: 60,
+    pools: [{ name: 'pool-a', used: 3 }],
+  };
+  return {
+    spool_id: '0195a3a0-0000-4000-8000-000000000001',
+    number: 1,
+    measured_at_ms: Date.now(),
+    routers: [{ router_id, status: 'online', error: null, latency_ms: 3, ...facts, lines: [line] }],
+    devices: [{ device_id, status: 'online', latency_ms: 3 }],
+  };
+};
+
 /** Fields whose form the schema's words don't tell. */
 const KNOWN: Record<string, unknown> = {
   current_password: 'yang-lama-ini-salah',
@@ -53,6 +78,17 @@ const KNOWN: Record<string, unknown> = {
   host: '10.1.1.1',
   slug: 'isp-contract',
   public_key: { kty: 'EC', crv: 'P-256', x: 'x'.repeat(43), y: 'y'.repeat(43) },
+  ranges: '192.168.7.2-192.168.7.254',
+  batch: sampleBatch(),
+};
+
+/** What a field of this name is the id of, by the first part of its path. */
+const REFERENCES: Record<string, string> = {
+  router_id: 'routers',
+  bridge_id: 'bridges',
+  service_plan_id: 'service-plans',
+  zone_id: 'zones',
+  customer_id: 'customers',
 };
 
 function sampleOf(name: string, schema: JsonSchema): unknown {
@@ -70,10 +106,15 @@ function sampleOf(name: string, schema: JsonSchema): unknown {
   return 'benar-kuda-baterai';
 }
 
-/** The smallest JSON body that a route takes; a new route that needs more than its words tell says so here. */
-export function sampleBody(route: Route): Record<string, unknown> {
+/**
+ * The smallest JSON body that a route takes; a new route that needs more than its words tell says so here. References
+ * are to `ids` where they are told, else to nothing.
+ */
+export function sampleBody(route: Route, ids: Record<string, string> = {}): Record<string, unknown> {
   const required = fieldsOf(route).filter(field => field.is_required);
-  const body = Object.fromEntries(required.map(({ name, schema }) => [name, sampleOf(name, schema)]));
+  const body = Object.fromEntries(
+    required.map(({ name, schema }) => [name, ids[REFERENCES[name] ?? ''] ?? sampleOf(name, schema)]),
+  );
   const { error } = route.endpoint.definition.body!.safeParse(body);
   if (error) throw new Error(`test/support/contract.ts knows no body for ${nameOf(route)}: ${error.message}`);
   return body;
@@ -104,6 +145,15 @@ export interface AskOptions extends Omit<CallOptions, 'body'> {
   /** Null: none is sent. */
   type?: string | null;
   path?: string;
+  /** Who signs. */
+  bridge?: TestBridge;
+  /** What is signed instead of what is sent. */
+  signed?: SignedParts & { body?: string };
+}
+
+/** The bytes as they are sent: what is signed must be known beforehand. */
+async function readWhole(body: BodyInit | undefined): Promise<string> {
+  return body === undefined ? '' : new Response(body).text();
 }
 
 interface Document {
@@ -138,22 +188,40 @@ export class Asker {
     const headers = new Headers({ 'cf-connecting-ip': newAddress(), ...options.headers });
     if (options.token) headers.set('authorization', `Bearer ${options.token}`);
     if (options.tenant) headers.set('x-tenant-id', options.tenant);
-    const { type, body } = options;
+    const { type, bridge, signed } = options;
+    let { body } = options;
+    const method = route.method.toUpperCase();
+    if (bridge) {
+      const text = await readWhole(body);
+      // a stream is read once: what goes out is another of the same bytes
+      if (body instanceof ReadableStream) body = new Blob([text]).stream();
+      const parts = { method, path: url.pathname, ...signed };
+      const signatures = await bridge.sign(signed?.body ?? text, parts);
+      for (const [name, value] of Object.entries(signatures)) if (!headers.has(name)) headers.set(name, value);
+    }
     // text as bytes: a string would be given a type of its own
     const sent = typeof body === 'string' ? new TextEncoder().encode(body) : body;
     if (type) headers.set('content-type', type);
     else if (type === undefined && typeof body === 'string')
       headers.set('content-type', CONTENT_TYPE[acceptsOf(route)]);
-    const method = route.method.toUpperCase();
     const response = await SELF.fetch(url, { method, headers, body: sent ?? null, redirect: 'manual' });
     const answer = await readAnswer(method, url.pathname, response);
     this.judge(route, answer);
+    if (bridge) await this.judgeSignature(route, answer, bridge, headers.get(NONCE_HEADER)!);
     return answer;
   }
 
   /** Notes what isn't as it should be, and goes on: one run tells of all routes. */
   expect(holds: boolean, route: Route, what: string, answer: Answer): void {
     if (!holds) this.complaints.push(`${nameOf(route)}: ${what}: ${answer.status} ${answer.text.slice(0, 300)}`);
+  }
+
+  /** A bridge believes nothing else than what is signed for its own call; what comes before it is known has no signature. */
+  private async judgeSignature(route: Route, answer: Answer, bridge: TestBridge, nonce: string): Promise<void> {
+    if ([401, 403, 404, 413, 429].includes(answer.status)) return;
+    const expected = await signAnswer(bridge.secret, nonce, answer.status, answer.text);
+    const given = answer.headers.get(SIGNATURE_HEADER) ?? '';
+    this.expect(equalSignatures(given, expected), route, 'an answer without the right signature', answer);
   }
 
   private judge(route: Route, answer: Answer): void {

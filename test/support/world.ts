@@ -5,6 +5,15 @@ import { routes } from '../../src/app.ts';
 import { signAccessToken } from '../../src/auth/tokens.ts';
 import type { Role } from '../../src/auth/permissions.ts';
 import { dataAnswer, ErrorAnswer, listAnswer } from '../../src/http/envelope.ts';
+import { BRIDGE_HEADER, REPORT_PATH, TENANT_HEADER } from '../../src/protocol/messages.ts';
+import {
+  BODY_HASH_HEADER,
+  hashText,
+  NONCE_HEADER,
+  SIGNATURE_HEADER,
+  signHashedRequest,
+  TIME_HEADER,
+} from '../../src/protocol/signature.ts';
 
 /** Tenants, users and calls for tests: everything goes through the HTTP API, and every answer is held to its schema. */
 
@@ -177,3 +186,67 @@ export class TestTenant {
 /** A token as signing in would give it, without the cost of a password. */
 export const mintToken = (tenant_id: string, user_id: string, role: Role, now = Date.now()) =>
   signAccessToken(env, { id: tenant_id }, { id: user_id, role }, now, crypto.randomUUID());
+
+/** What a bridge signs besides who it is; a test may say any of it otherwise. */
+export interface SignedParts {
+  method?: string;
+  path?: string;
+  time_ms?: number;
+  nonce?: string;
+}
+
+/** A bridge as the Worker knows it: what it says by itself it signs with the secret that it got. */
+export class TestBridge {
+  readonly tenant_id: string;
+  readonly id: string;
+  readonly secret: string;
+  #last_ms = 0;
+
+  constructor(tenant_id: string, id: string, secret: string) {
+    this.tenant_id = tenant_id;
+    this.id = id;
+    this.secret = secret;
+  }
+
+  /** Made and enrolled through the API, with a key of its own. The Worker doesn't reach it. */
+  static async enrol(tenant: TestTenant, name = 'Jembatan'): Promise<TestBridge> {
+    const { id } = await tenant.post('/bridges', { name });
+    const { token } = await tenant.post(`/bridges/${id}/enroll`);
+    const body = { token, public_key: await makePublicKey(), version: '1.0.0' };
+    const answer = await call('POST', '/bridges/enroll', { body });
+    expect(answer.status, answer.text).toBe(200);
+    return new TestBridge(tenant.id, id, answer.data.signing_secret);
+  }
+
+  /** Newer with each call, as the Worker wants it. */
+  takeTime(): number {
+    this.#last_ms = Math.max(Date.now(), this.#last_ms + 1);
+    return this.#last_ms;
+  }
+
+  async sign(body: string, parts: SignedParts = {}): Promise<Record<string, string>> {
+    const { method = 'POST', path = REPORT_PATH, time_ms = this.takeTime(), nonce = crypto.randomUUID() } = parts;
+    const body_hash = await hashText(body);
+    return {
+      [TENANT_HEADER]: this.tenant_id,
+      [BRIDGE_HEADER]: this.id,
+      [TIME_HEADER]: String(time_ms),
+      [NONCE_HEADER]: nonce,
+      [BODY_HASH_HEADER]: body_hash,
+      [SIGNATURE_HEADER]: await signHashedRequest(this.secret, { time_ms, nonce, method, path, body_hash }),
+    };
+  }
+
+  async report(report: Record<string, unknown> = {}): Promise<Answer> {
+    const body = JSON.stringify({ version: '1.0.0', watched_tag: null, batch: null, batches_waiting: 0, ...report });
+    return call('POST', '/bridges/report', { body, headers: await this.sign(body) });
+  }
+}
+
+/** A point of the curve, as `rukun-bridge enroll` shows it. */
+export async function makePublicKey(): Promise<{ kty: 'EC'; crv: 'P-256'; x: string; y: string }> {
+  const algorithm = { name: 'ECDH', namedCurve: 'P-256' };
+  const pair = (await crypto.subtle.generateKey(algorithm, true, ['deriveBits'])) as CryptoKeyPair;
+  const { x, y } = (await crypto.subtle.exportKey('jwk', pair.publicKey)) as { x: string; y: string };
+  return { kty: 'EC', crv: 'P-256', x, y };
+}

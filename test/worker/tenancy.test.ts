@@ -10,9 +10,9 @@ import { tenantDatabase } from '../../src/env.ts';
 import { API_BASE } from '../../src/http/resource.ts';
 import { forgetTenants } from '../../src/tenancy/directory.ts';
 import { claimDatabase, settleHalfDoneSignUps } from '../../src/tenancy/pool.ts';
-import { acceptsOf, CONTENT_TYPE, fillPath, fittingBody, isPublic, nameOf, sampleBody } from '../support/contract.ts';
+import { acceptsOf, CONTENT_TYPE, fillPath, fittingBody, isOfBridge, isPublic, nameOf, sampleBatch, sampleBody } from '../support/contract.ts'; // prettier-ignore
 import { callWith, dumpDatabase } from '../support/direct.ts';
-import { type Answer, call, newAddress, PASSWORD, TestTenant } from '../support/world.ts';
+import { type Answer, call, newAddress, PASSWORD, TestBridge, TestTenant } from '../support/world.ts';
 
 afterEach(() => {
   vi.useRealTimers();
@@ -352,7 +352,7 @@ describe('nothing of another tenant', () => {
     const tenant = await TestTenant.signUp();
     const mark = `TANDA${'ABC'[index]}${crypto.randomUUID().slice(0, 8)}`;
     await tenant.put('/settings', { business_name: `Usaha ${mark}`, address: `Jl. ${mark}` });
-    const bridge = await tenant.post('/bridges', { name: `Jembatan ${mark}` });
+    const bridge = await TestBridge.enrol(tenant, `Jembatan ${mark}`);
     const router = await tenant.post('/routers', {
       name: `Router ${mark}`,
       host: '10.0.0.1',
@@ -370,6 +370,25 @@ describe('nothing of another tenant', () => {
       custom_fields: { tanda: mark },
     });
     await tenant.post(`/customers/${customer.id}/suspend`, {}).catch(() => null);
+    const pool = await tenant.post('/ip-pools', { router_id: router.id, name: mark, ranges: '10.9.0.0/24' });
+    const device = await tenant.post('/devices', {
+      device_name: mark,
+      device_type: 'olt',
+      ip_address: '10.0.0.9',
+      bridge_id: bridge.id,
+      username: mark,
+      password: mark,
+    });
+    const alert_id = crypto.randomUUID();
+    await (
+      await tenant.database()
+    )
+      .prepare(
+        `INSERT INTO alerts (id, type, severity, entity_type, entity_id, message, status, opened_at, created_at, updated_at)
+        VALUES (?1, 'low_stock', 'info', 'device', ?2, ?3, 'open', ?4, ?4, ?4)`,
+      )
+      .bind(alert_id, device.id, mark, Date.now())
+      .run();
     const users = [tenant.admin];
     for (const role of ['operator', 'technician', 'viewer'] as const) users.push(await tenant.addUser(role));
     await tenant.put(`/users/${users[1]!.id}`, { name: `Siti ${mark}` });
@@ -387,18 +406,23 @@ describe('nothing of another tenant', () => {
       users: users[1]!.id,
       jobs: imported.data.id,
       imports: imported.data.import_id,
+      'ip-pools': pool.id,
+      devices: device.id,
+      monitoring: alert_id,
     };
-    return { tenant, mark, users, ids };
+    return { tenant, bridge, mark, users, ids };
   }
 
   type Marked = Awaited<ReturnType<typeof makeMarked>>;
   const asked = routes.filter(route => route.endpoint.definition.needs !== 'platform');
-  const REFERENCES = ['zone_id', 'router_id', 'service_plan_id', 'bridge_id'] as const;
+  const REFERENCES = ['zone_id', 'router_id', 'service_plan_id', 'bridge_id', 'customer_id', 'parent_device_id'] as const; // prettier-ignore
   const RESOURCE_OF = {
     zone_id: 'zones',
     router_id: 'routers',
     service_plan_id: 'service-plans',
     bridge_id: 'bridges',
+    customer_id: 'customers',
+    parent_device_id: 'devices',
   };
 
   const asking = fc
@@ -439,6 +463,14 @@ describe('nothing of another tenant', () => {
       const id = field && worlds[whose]!.ids[RESOURCE_OF[field]];
       const takes = field !== null && field in ((route.endpoint.definition.body as any).shape ?? {});
       body = { ...sampleBody(route), ...(takes && { [field]: id }) };
+      // what a bridge measured: of whosever router and device
+      if (isOfBridge(route)) {
+        const { routers: router_id, devices: device_id } = worlds[whose ?? wish.of]!.ids;
+        body = {
+          ...(body as object),
+          batch: { ...sampleBatch({ router_id, device_id }), spool_id: crypto.randomUUID() },
+        };
+      }
     }
     const shape = (route.endpoint.definition.query as any)?.shape ?? {};
     // a job would go on when the next is asked
@@ -447,20 +479,26 @@ describe('nothing of another tenant', () => {
     if (wish.reference && wish.reference[1] in shape)
       query[wish.reference[1]] = worlds[wish.reference[0]]!.ids[RESOURCE_OF[wish.reference[1]]]!;
     const is_form = acceptsOf(route) === 'multipart';
+    if (isOfBridge(route)) body = JSON.stringify(body);
+    // a bridge signs for the tenant that it is of, and whoever passes it on may name another
+    const signed = wish.has_token && isOfBridge(route) ? await of.bridge.sign(body as string) : {};
     return call(route.method.toUpperCase(), path, {
       token: wish.has_token || isPublic(route) ? of.users[wish.user]!.token : null,
       tenant: named && (wish.header![1] ? named.id : named.slug),
       host: wish.host === null ? undefined : `${worlds[wish.host]!.tenant.slug}.rukun.test`,
       query,
       body,
-      headers: body && !is_form ? { 'content-type': CONTENT_TYPE[acceptsOf(route)] } : {},
+      headers: { ...signed, ...(body && !is_form ? { 'content-type': CONTENT_TYPE[acceptsOf(route)] } : {}) },
     });
   }
 
-  /** What requests write; a router that is told of an earlier request's change may answer during a later one. */
+  /** What requests write; a router that is told of an earlier request's change may answer (or not) during a later one. */
   async function dumpAsked(d1: D1Database) {
-    const { events, provisioning: _, routers: _r, bridges: _b, counters: _c, ...tables } = await dumpDatabase(d1);
-    return { ...tables, events: (events as any[]).filter(event => event.actor === 'user') };
+    const { events, alerts, devices, provisioning: _, routers: _r, bridges: _b, counters: _c, ...tables } = await dumpDatabase(d1); // prettier-ignore
+    const by_people = (alerts as any[]).filter(alert => !alert.type.endsWith('_offline'));
+    const managed = (devices as any[]).map(({ status: _s, status_at: _at, ...device }) => device);
+    const asked_for = (events as any[]).filter(event => event.actor === 'user');
+    return { ...tables, alerts: by_people, devices: managed, events: asked_for };
   }
 
   test('P01 whatever a user asks, with whatever header, subdomain, id or token, no row of another tenant comes or changes', async () => {
@@ -525,6 +563,40 @@ describe('nothing of another tenant', () => {
       for (const answer of [created, changed])
         expect([answer.status, Object.keys(answer.error.details!)]).toEqual([400, [field]]);
     }
+    const POOL = { router_id: one.ids.routers, name: 'rumah', ranges: '10.8.0.0/24' };
+    const DEVICE = { device_name: 'ONU', device_type: 'onu' };
+    const asked_with: [string, string, string, object][] = [
+      ['POST', '/ip-pools', 'router_id', POOL],
+      ['PUT', `/ip-pools/${one.ids['ip-pools']}`, 'router_id', {}],
+      ['POST', '/imports', 'router_id', { kind: 'pools' }],
+      ['PUT', `/routers/${one.ids.routers}`, 'bridge_id', {}],
+      ...(['bridge_id', 'customer_id', 'parent_device_id'] as const).flatMap(
+        (field): [string, string, string, object][] => [
+          ['POST', '/devices', field, DEVICE],
+          ['PUT', `/devices/${one.ids.devices}`, field, {}],
+        ],
+      ),
+    ];
+    for (const [method, path, field, body] of asked_with) {
+      const refusals: unknown[] = [];
+      for (const id of [other.ids[RESOURCE_OF[field as keyof typeof RESOURCE_OF]], crypto.randomUUID()]) {
+        const answer = await one.tenant.call(method, path, { body: { ...body, [field]: id } });
+        expect([answer.status, Object.keys(answer.error?.details ?? {})], `${method} ${path}`).toEqual([400, [field]]);
+        refusals.push([answer.error.message, answer.error.details]);
+      }
+      expect(refusals[0]).toEqual(refusals[1]);
+    }
+    // and of what a bridge measured, another tenant's router and device are none of its own
+    const database = await other.tenant.database();
+    const before = await dumpDatabase(database);
+    const { routers: router_id, devices: device_id } = other.ids;
+    const answer = await one.bridge.report({ batch: sampleBatch({ router_id, device_id }) });
+    expect([answer.status, answer.data.batch_taken]).toEqual([200, true]);
+    expect(answer.text).not.toContain(other.mark);
+    for (const id of Object.values(other.ids)) expect(answer.text).not.toContain(id);
+    expect(await dumpDatabase(database)).toEqual(before);
+    const own = await (await one.tenant.database()).prepare('SELECT count(*) AS n FROM line_measurements').first('n');
+    expect(own).toBe(0);
   });
 });
 

@@ -2,7 +2,7 @@
 
 import { ValueText } from './export-text.ts';
 
-export { formatExport, quoteValue } from './export-text.ts';
+export { formatExport, quoteValue, type WritableItem } from './export-text.ts';
 
 export interface ExportItem {
   /** The line, from 1, where the command starts. */

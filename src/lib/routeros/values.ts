@@ -228,10 +228,10 @@ export const DEFAULTS: Readonly<Record<string, Readonly<Record<string, string>>>
     'limit-bytes-out': '0',
   },
   '/ppp/profile': {
-    'change-tcp-mss': 'yes',
+    'change-tcp-mss': 'default',
     'use-compression': 'default',
     'use-encryption': 'default',
-    'use-ipv6': 'default',
+    'use-ipv6': 'yes',
     'use-mpls': 'default',
     'use-upnp': 'default',
     'use-vj-compression': 'default',

@@ -1,3 +1,4 @@
+import { importJWK } from 'jose';
 import { and, eq, gt, isNull, sql } from 'drizzle-orm';
 import { seal } from '../../auth/sealing.ts';
 import { formatTenantSecret, hashSecret, makeSecret, parseTenantSecret } from '../../auth/tokens.ts';
@@ -54,6 +55,9 @@ export async function enrolBridge(ctx: Context, body: EnrolRequest): Promise<Enr
       .where(sql`${bridges.id} = (SELECT subject_id FROM ${one_time_tokens} WHERE ${open})`),
   );
   if (!bridge) throw unauthorized('The enrolment token is wrong, spent or older than an hour.');
+  await importJWK(body.public_key, 'ECDH-ES').catch(() => {
+    throw invalidField('public_key', 'is no point of the curve');
+  });
   const url = body.url ?? bridge.url;
   if (body.url) checkBridgeUrl(ctx, body.url);
   const signing_secret = makeSecret();
@@ -69,7 +73,7 @@ export async function enrolBridge(ctx: Context, body: EnrolRequest): Promise<Enr
     .set({ used_at: toIso(ctx.now) })
     .where(open);
   await commit(
-    { ...ctx, actor: { kind: 'bridge', name: bridge.name } },
+    { ...ctx, actor: { kind: 'bridge', id: bridge.id, name: bridge.name } },
     [mustChange(spend, unauthorized()), updateRow(ctx, bridges, bridge, enrolled)],
     {
       type: 'bridge.enrolled',

@@ -5,11 +5,16 @@ import { crud } from '../../http/crud.ts';
 import { endpoint } from '../../http/endpoint.ts';
 import { Id, Instant, line } from '../../http/fields.ts';
 import type { Resource } from '../../http/resource.ts';
-import { EnrolAnswer, EnrolRequest } from '../../protocol/messages.ts';
+import { EnrolAnswer, EnrolRequest, ReportAnswer, ReportRequest } from '../../protocol/messages.ts';
+import { resolveAlert } from '../alerts/index.ts';
 import { checkBridgeUrl, enrolBridge, issueEnrolmentToken } from './actions.ts';
+import { takeReport } from './report.ts';
 import { bridges, CONNECTION_STATES, one_time_tokens } from './table.ts';
 
 export { bridges, CONNECTION_STATES, type BridgeRow } from './table.ts';
+
+/** One batch of a bridge with 100,000 lines. */
+const MOST_REPORT_BYTES = 16 * 1024 * 1024;
 
 const BridgeInput = z
   .strictObject({
@@ -47,13 +52,21 @@ const { routes } = crud({
   permissions: { read: 'routers:read', write: 'routers:write' },
   row: Bridge,
   input: BridgeInput,
-  list: { filters: {}, sort: ['name', 'created_at'], default_sort: 'name', omit: ['signing_secret', 'public_key'] },
+  list: {
+    filters: {},
+    sort: ['name', 'created_at'],
+    default_sort: 'name',
+    omit: ['signing_secret', 'public_key', 'last_report_ms', 'spool_id', 'spool_number'],
+  },
   secrets: ['signing_secret', 'public_key'],
   prepare: (ctx, sent) => {
     if (sent.url) checkBridgeUrl(ctx, sent.url);
     return Promise.resolve({ columns: sent });
   },
-  beforeDelete: (ctx, row) => [ctx.db.orm.delete(one_time_tokens).where(eq(one_time_tokens.subject_id, row.id))],
+  beforeDelete: (ctx, row) => [
+    ...resolveAlert(ctx, { type: 'bridge_offline', entity_type: 'bridge', entity_id: row.id }, ctx.now),
+    ctx.db.orm.delete(one_time_tokens).where(eq(one_time_tokens.subject_id, row.id)),
+  ],
 });
 
 export const bridgesResource: Resource = {
@@ -70,6 +83,17 @@ export const bridgesResource: Resource = {
       returns: { one: EnrolAnswer.meta({ id: 'EnrolAnswer' }) },
       errors: ['UNAUTHORIZED', 'CONFLICT'],
       run: (ctx, { body }) => enrolBridge(ctx, body),
+    }),
+    'POST /report': endpoint({
+      id: 'bridges.report',
+      summary: 'A bridge reports: it lives, and this is what it measured',
+      description:
+        'Signed with the bridge’s secret, as is the answer. A batch that was stored before isn’t stored again.',
+      needs: 'bridge',
+      body: ReportRequest.meta({ id: 'ReportRequest' }),
+      most_bytes: MOST_REPORT_BYTES,
+      returns: { one: ReportAnswer.meta({ id: 'ReportAnswer' }) },
+      run: (ctx, { body }) => takeReport(ctx, body),
     }),
     'POST /:id/enroll': endpoint({
       id: 'bridges.issueToken',

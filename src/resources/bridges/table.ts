@@ -1,4 +1,4 @@
-import { sqliteTable, text } from 'drizzle-orm/sqlite-core';
+import { integer, sqliteTable, text } from 'drizzle-orm/sqlite-core';
 import { id, instant, json, timestamps } from '../../db/columns.ts';
 import type { EnrolRequest } from '../../protocol/messages.ts';
 
@@ -14,6 +14,11 @@ export const bridges = sqliteTable('bridges', {
   status: text('status', { enum: CONNECTION_STATES }).notNull().default('unknown'),
   last_heartbeat_at: instant('last_heartbeat_at'),
   version: text('version'),
+  /** The time in the signature of its last report: one that isn't newer is a replay. */
+  last_report_ms: integer('last_report_ms'),
+  /** The last batch of measurements that is stored: none is counted twice. */
+  spool_id: text('spool_id'),
+  spool_number: integer('spool_number').notNull().default(0),
   enrolled_at: instant('enrolled_at'),
   ...timestamps,
 });

@@ -8,6 +8,7 @@ import { Id } from '../../http/fields.ts';
 import { Deleted } from '../../http/crud.ts';
 import type { List } from '../../http/list.ts';
 import type { Resource } from '../../http/resource.ts';
+import { MaxAge } from '../../provisioning/freshness.ts';
 import { AuditLog, audit_list } from '../audit-logs/index.ts';
 import { Payment, payment_list, payments } from '../payments/index.ts';
 import { CustomerProvisioning, getProvisioning, syncProvisioning } from '../provisioning/index.ts';
@@ -29,6 +30,7 @@ import {
   toCustomer,
 } from './schema.ts';
 import { customer_plan_changes } from './table.ts';
+import { CustomerTraffic, readTraffic } from './traffic.ts';
 
 /** `POST /:id/suspend` and its like: the same shape, another verb. */
 const statusEndpoint = (verb: string, summary: string, run: typeof actions.activateCustomer) =>
@@ -193,6 +195,16 @@ export const customersResource: Resource = {
       returns: { one: CustomerProvisioning },
       errors: ['ROUTER_UNREACHABLE', 'BRIDGE_OFFLINE'],
       run: (ctx, { params }) => syncProvisioning(ctx, params.id),
+    }),
+    'GET /:id/traffic': endpoint({
+      id: 'customers.traffic',
+      summary: 'What flows through a customer’s line now',
+      description: 'Live: read through the bridge. 502 or 503 when that fails: it is then unknown.',
+      needs: 'routers:live',
+      query: z.strictObject({ max_age: MaxAge }),
+      returns: { one: CustomerTraffic },
+      errors: ['ROUTER_UNREACHABLE', 'BRIDGE_OFFLINE', 'CONFLICT'],
+      run: (ctx, { params, query }) => readTraffic(ctx, params.id, query.max_age),
     }),
     'POST /:id/photos': endpoint({
       id: 'customers.storePhotos',

@@ -1,176 +1,283 @@
-import { eq, sql } from 'drizzle-orm';
+import { and, eq, gte, isNull, sql } from 'drizzle-orm';
 import type { z } from 'zod';
 import { fingerprintSecret, seal } from '../../auth/sealing.ts';
 import type { Context } from '../../context.ts';
-import { chunkJson, insertMany } from '../../db/bulk.ts';
-import { commit, type Write } from '../../db/commit.ts';
+import { insertMany } from '../../db/bulk.ts';
+import { commit, mustHold, type Write } from '../../db/commit.ts';
 import { read } from '../../db/session.ts';
-import { invalidField } from '../../errors.ts';
+import { AppError, invalidField } from '../../errors.ts';
 import { createdChanges, type NewEvent } from '../../events/event.ts';
-import { parseExport, type ExportFile } from '../../lib/routeros/export-file.ts';
-import { toIso } from '../../lib/time.ts';
-import { profileProperties } from '../../provisioning/desired.ts';
+import { parseExport } from '../../lib/routeros/export-file.ts';
+import { localDate, startOfDate, toIso } from '../../lib/time.ts';
+import { checkReached, selectRouter } from '../../provisioning/ask-router.ts';
+import { ip_pools, type IpPoolRow } from '../ip-pools/table.ts';
 import { jobs, toJob, type JobRow } from '../jobs/index.ts';
-import { routers } from '../routers/table.ts';
-import {
-  service_plan_settings,
-  service_plans,
-  UNSET_PLAN_SETTINGS,
-  type PlanRow,
-  type PlanSettingsRow,
-} from '../service-plans/table.ts';
-import { selectSettings } from '../settings/index.ts';
-import { planImport, type ImportPlan, type KnownState, type PlanDraft, type SecretDraft } from './rules.ts';
-import type { FileImportQuery, ImportJob } from './schema.ts';
+import { copyRouter } from './copy.ts';
+import { readKnownState } from './known.ts';
+import { makePlans } from './make-plans.ts';
+import { planPools, planProfiles, type PoolPlan } from './network-rules.ts';
+import { planImport, type ImportPlan, type SecretDraft } from './rules.ts';
+import type { FileImportQuery, ImportJob, RouterImportInput } from './schema.ts';
 import { import_items, imports, type ItemData } from './table.ts';
 
-type Options = z.output<typeof FileImportQuery>;
+type ImportRow = typeof imports.$inferSelect;
+type ImportItemRow = typeof import_items.$inferInsert;
+type Preview = z.input<typeof ImportJob>['preview'];
 
-/** Says what becomes of each line; unless it is a dry run, stores that, and the job goes on from there. */
-export async function importFile(ctx: Context, query: Options, text: string): Promise<z.input<typeof ImportJob>> {
-  const options = { ...query, dry_run: query.dry_run ?? false, filter_disabled: query.filter_disabled ?? false };
-  const file = parseExport(text);
-  const { known, plan_ids } = await readKnownState(ctx, options, file);
-  const plan = planImport(file, known, { ...options, adopts: options.router_id !== undefined });
-  const at = toIso(ctx.now);
+/** What is imported, and how. */
+interface Order {
+  kind: ImportRow['kind'];
+  source: ImportRow['source'];
+  router_id: string | null;
+  text: string;
+  dry_run: boolean;
+  filter_disabled: boolean;
+  /** Only where the router has had no import of this kind today. */
+  once_a_day: boolean;
+}
+
+/** What comes of it: everything but the import's own rows. */
+interface Outcome {
+  preview: Preview;
+  items: ImportItemRow[];
+  writes: Write[];
+  events: NewEvent[];
+  plan_ids: string[];
+  /** Entries that the job has yet to make. */
+  to_do: number;
+}
+
+export function importFile(ctx: Context, query: z.output<typeof FileImportQuery>, text: string) {
+  const { router_id = null, dry_run = false, filter_disabled = false } = query;
+  return startImport(ctx, {
+    kind: 'secrets',
+    source: 'file',
+    router_id,
+    text,
+    dry_run,
+    filter_disabled,
+    once_a_day: false,
+  });
+}
+
+/** Reads the router now; what it holds then is kept as the copy. */
+export async function importFromRouter(ctx: Context, body: z.output<typeof RouterImportInput>) {
+  const { router_id, kind, dry_run = false, filter_disabled = false, force = false } = body;
+  const once_a_day = !force && !dry_run;
+  const [[router], [bridge], [earlier]] = await read(
+    ctx,
+    ...selectRouter(ctx, router_id),
+    ctx.db.orm
+      .select({ id: imports.id })
+      .from(imports)
+      .where(madeToday(ctx, router_id, kind))
+      .limit(1),
+  );
+  if (!router) throw invalidField('router_id', 'names no router');
+  if (once_a_day && earlier) throw hadOneToday();
+  const text = await copyRouter(ctx, checkReached(router, bridge), kind);
+  return startImport(ctx, { kind, source: 'router', router_id, text, dry_run, filter_disabled, once_a_day });
+}
+
+const hadOneToday = () =>
+  new AppError('CONFLICT', 'This router had an import of this kind today: undo that one, or send `force`.');
+
+const madeToday = (ctx: Context, router_id: string, kind: ImportRow['kind']) =>
+  and(
+    eq(imports.router_id, router_id),
+    eq(imports.kind, kind),
+    gte(imports.created_at, toIso(startOfDate(localDate(ctx.now, ctx.tenant.timezone), ctx.tenant.timezone))),
+    eq(imports.source, 'router'),
+    eq(imports.dry_run, false),
+    isNull(imports.undone_at),
+  )!;
+
+/** Says what becomes of each entry; unless it is a dry run, stores that, and the job goes on from there. */
+async function startImport(ctx: Context, order: Order): Promise<z.input<typeof ImportJob>> {
+  const { kind, source, router_id, dry_run, filter_disabled } = order;
   const import_id = ctx.newId();
-  const done = options.dry_run || plan.creates.length === 0;
+  const outcome = await OUTCOMES[kind](ctx, order, import_id);
+  const { preview } = outcome;
+  const counts = {
+    creates: preview.creates.length,
+    skips: preview.skips.length,
+    conflicts: preview.conflicts.length,
+  };
+  const at = toIso(ctx.now);
+  const done = dry_run || outcome.to_do === 0;
   const job: JobRow = {
     id: ctx.newId(),
     kind: 'import',
     subject_id: import_id,
     status: done ? 'completed' : 'queued',
-    total: plan.creates.length,
-    succeeded: 0,
+    total: counts.creates,
+    succeeded: done && !dry_run ? counts.creates : 0,
     failed: 0,
     errors: [],
-    result: countsOf(plan),
+    result: counts,
     created_by: ctx.actor.kind === 'user' ? ctx.actor.id : null,
     started_at: done ? at : null,
     finished_at: done ? at : null,
     created_at: at,
     updated_at: at,
   };
-  const record = {
-    ...countsOf(plan),
+  const record: ImportRow = {
+    ...counts,
     id: import_id,
     job_id: job.id,
-    router_id: options.router_id ?? null,
-    kind: 'secrets' as const,
-    source: 'file' as const,
-    options: { filter_disabled: options.filter_disabled },
-    dry_run: options.dry_run,
+    router_id,
+    kind,
+    source,
+    options: { filter_disabled },
+    dry_run,
+    plan_ids: dry_run ? [] : outcome.plan_ids,
+    copy_key: source === 'router' && !dry_run ? copyKey(ctx, import_id) : null,
+    undone_at: null,
     created_at: at,
     updated_at: at,
   };
-  const writes: Write[] = [ctx.db.orm.insert(jobs).values(job), ctx.db.orm.insert(imports).values(record)];
-  const made = options.dry_run ? { writes: [], events: [] } : makePlans(ctx, plan.plans, plan_ids);
-  const items = await describeItems(ctx, import_id, plan, options.dry_run ? null : plan_ids);
-  const event: NewEvent = {
+  // kept before anything is changed; one that nothing came of is in nobody's way
+  if (record.copy_key) await ctx.env.FILES.put(record.copy_key, order.text);
+  const had_none = sql`NOT EXISTS (SELECT 1 FROM ${imports} WHERE ${madeToday(ctx, router_id ?? '', kind)})`;
+  const writes: Write[] = [
+    ...(order.once_a_day ? [mustHold(had_none, hadOneToday())] : []),
+    ctx.db.orm.insert(jobs).values(job),
+    ctx.db.orm.insert(imports).values(record),
+    ...(dry_run ? [] : outcome.writes),
+    ...insertMany(ctx.db, import_items, outcome.items),
+  ];
+  const created: NewEvent = {
     type: 'import.created',
     action: 'create',
     entity_id: import_id,
     changes: createdChanges(record),
   };
-  await commit(ctx, [...writes, ...made.writes, ...insertMany(ctx.db, import_items, items)], ...made.events, event);
+  await commit(ctx, writes, ...(dry_run ? [] : outcome.events), created);
   if (!done) ctx.defer(ctx.env.JOBS_QUEUE.send({ tenant_id: ctx.tenant.id, kind: 'import', job_id: job.id }));
-  return { ...toJob(job), import_id, dry_run: options.dry_run, preview: previewOf(plan) };
+  return { ...toJob(job), import_id, dry_run, preview };
 }
 
-const countsOf = (plan: ImportPlan) => ({
-  creates: plan.creates.length,
-  skips: plan.skips.length,
-  conflicts: plan.conflicts.length,
-});
+const copyKey = (ctx: Context, import_id: string) => `tenants/${ctx.tenant.id}/imports/${import_id}.rsc`;
 
-function previewOf(plan: ImportPlan): z.input<typeof ImportJob>['preview'] {
+const OUTCOMES: Record<ImportRow['kind'], (ctx: Context, order: Order, import_id: string) => Promise<Outcome>> = {
+  secrets: importSecrets,
+  profiles: importProfiles,
+  pools: importPools,
+};
+
+async function importSecrets(ctx: Context, order: Order, import_id: string): Promise<Outcome> {
+  const file = parseExport(order.text);
+  const { known, plan_ids } = await readKnownState(ctx, order.router_id, file);
+  const plan = planImport(file, known, { filter_disabled: order.filter_disabled, adopts: order.router_id !== null });
+  const made = makePlans(ctx, plan.plans, plan_ids);
   return {
-    ...plan,
-    creates: plan.creates.map(({ password: _password, disabled, ...draft }) => ({
-      ...draft,
-      status: disabled ? ('suspended' as const) : ('active' as const),
-    })),
+    preview: {
+      ...plan,
+      creates: plan.creates.map(({ password: _password, disabled, ...draft }) => ({
+        ...draft,
+        status: disabled ? ('suspended' as const) : ('active' as const),
+      })),
+    },
+    items: await describeSecrets(ctx, import_id, plan, order.dry_run ? null : plan_ids),
+    ...made,
+    plan_ids: plan.plans.map(draft => plan_ids.get(draft.profile_name)!),
+    to_do: plan.creates.length,
   };
 }
 
-/** What is there already of what the file names. */
-async function readKnownState(ctx: Context, options: Options, file: ExportFile) {
-  const { orm } = ctx.db;
-  const secrets = file.items.filter(item => item.menu === '/ppp/secret');
-  const names = chunkJson(secrets.map(item => JSON.stringify(item.props.get('name') ?? '')));
-  const takenNames = (chunk: string) =>
-    orm.all<{ name: string; code: string }>(sql`
-      SELECT pppoe_username AS name, customer_code AS code FROM customers
-      WHERE pppoe_username IN (SELECT value FROM json_each(${chunk})) AND status <> 'terminated' AND deleted_at IS NULL`);
-  const [[router], [settings], plans, plan_settings, ...taken] = await read(
+async function importProfiles(ctx: Context, order: Order, import_id: string): Promise<Outcome> {
+  const file = parseExport(order.text);
+  const { known, plan_ids } = await readKnownState(ctx, order.router_id, file);
+  const plan = planProfiles(file, known);
+  const made = makePlans(ctx, plan.plans, plan_ids);
+  const ids = plan.plans.map(draft => plan_ids.get(draft.profile_name)!);
+  const creates = plan.plans.map(draft => ({ line: draft.line!, name: draft.profile_name, notes: draft.notes }));
+  return {
+    preview: {
+      ...plan,
+      creates: creates.map(entry => ({ ...entry, full_name: null, profile: entry.name, status: null })),
+    },
+    items: listItems(order, import_id, creates, ids, plan),
+    ...made,
+    plan_ids: ids,
+    to_do: 0,
+  };
+}
+
+async function importPools(ctx: Context, order: Order, import_id: string): Promise<Outcome> {
+  const known = await read(
     ctx,
-    orm
-      .select({ id: routers.id })
-      .from(routers)
-      .where(eq(routers.id, options.router_id ?? '')),
-    selectSettings(ctx),
-    orm.select().from(service_plans),
-    orm.select().from(service_plan_settings),
-    ...names.map(takenNames),
+    ctx.db.orm
+      .select({ name: ip_pools.name, ranges: ip_pools.ranges })
+      .from(ip_pools)
+      .where(eq(ip_pools.router_id, order.router_id!)),
   );
-  if (options.router_id && !router) throw invalidField('router_id', 'names no router');
-  const settings_of = new Map((plan_settings as PlanSettingsRow[]).map(row => [row.plan_id, row]));
-  const rows = plans as PlanRow[];
-  const known: KnownState = {
-    taken_names: new Map((taken as { name: string; code: string }[][]).flat().map(({ name, code }) => [name, code])),
-    plans: new Map(rows.map(plan => [plan.profile_name, { plan, settings: settings_of.get(plan.id) ?? null }])),
-    plan_names: new Set(rows.map(plan => plan.name)),
-    isolir_profile: settings!.isolir_profile,
+  const plan = planPools(parseExport(order.text), new Map(known[0].map(({ name, ranges }) => [name, ranges])));
+  const at = toIso(ctx.now);
+  const rows = plan.pools.map(({ name, ranges, size, next_pool, notes }): IpPoolRow => {
+    const pool = { router_id: order.router_id!, name, ranges, next_pool, size, used: null, used_at: null, notes };
+    return { id: ctx.newId(), ...pool, created_at: at, updated_at: at };
+  });
+  const creates = plan.pools.map(({ line, name, ranges }) => ({ line, name, notes: [ranges] }));
+  const events = rows.map((row): NewEvent => ({
+    type: 'ip_pool.created',
+    action: 'create',
+    entity_id: row.id,
+    changes: createdChanges(row),
+  })); // prettier-ignore
+  const { skips, conflicts, ignored } = plan;
+  return {
+    preview: {
+      creates: creates.map(entry => ({ ...entry, full_name: null, profile: null, status: null })),
+      plans: [],
+      skips,
+      conflicts,
+      ignored,
+    },
+    items: listItems(
+      order,
+      import_id,
+      creates,
+      rows.map(row => row.id),
+      plan,
+    ),
+    writes: insertMany(ctx.db, ip_pools, rows),
+    events,
+    plan_ids: [],
+    to_do: 0,
   };
-  return { known, plan_ids: new Map(rows.map(plan => [plan.profile_name, plan.id])) };
 }
 
-/** Plans from profiles; adds their ids to `plan_ids`. */
-function makePlans(ctx: Context, drafts: readonly PlanDraft[], plan_ids: Map<string, string>) {
-  const at = toIso(ctx.now);
-  const plans: PlanRow[] = [];
-  const settings: PlanSettingsRow[] = [];
-  for (const draft of drafts) {
-    const id = ctx.newId();
-    plan_ids.set(draft.profile_name, id);
-    plans.push({
-      id,
-      name: draft.name,
-      profile_name: draft.profile_name,
-      description: null,
-      download_kbps: draft.download_kbps,
-      upload_kbps: draft.upload_kbps,
-      rate_limit: draft.rate_limit,
-      price: null,
-      billing_cycle: 'monthly',
-      is_active: false,
-      features: [],
-      sort_order: 0,
-      created_at: at,
-      updated_at: at,
-    });
-    settings.push({
-      ...UNSET_PLAN_SETTINGS,
-      ...draft.settings,
-      managed: profileProperties(draft.settings),
-      plan_id: id,
-      created_at: at,
-      updated_at: at,
-    });
-  }
-  const events = plans.map((plan): NewEvent => ({
-    type: 'plan.created',
-    action: 'create',
-    entity_id: plan.id,
-    changes: createdChanges(plan),
+/** Of plans and pools, which are made at once. */
+function listItems(
+  order: Order,
+  import_id: string,
+  creates: readonly { line: number; name: string; notes: readonly string[] }[],
+  ids: readonly string[],
+  { skips, conflicts }: Pick<PoolPlan, 'skips' | 'conflicts'>,
+): ImportItemRow[] {
+  const base = { import_id, data: null, customer_id: null };
+  const made = creates.map(({ line, name, notes }, at): ImportItemRow => ({
+    ...base,
+    line,
+    name,
+    outcome: order.dry_run ? 'create' : 'created',
+    reason: notes.join('; ') || null,
+    entity_id: order.dry_run ? null : ids[at]!,
   })); // prettier-ignore
-  const writes = [...insertMany(ctx.db, service_plans, plans), ...insertMany(ctx.db, service_plan_settings, settings)];
-  return { writes, events };
+  const refused = (list: ImportPlan['skips'], outcome: 'skip' | 'conflict') =>
+    list.map(({ line, name, reason }): ImportItemRow => ({ ...base, line, name, outcome, reason, entity_id: null }));
+  return [...made, ...refused(skips, 'skip'), ...refused(conflicts, 'conflict')];
 }
 
 /** A row for each secret of the file. Without `plan_ids` it is a dry run, and nothing is kept to create from. */
-async function describeItems(ctx: Context, import_id: string, plan: ImportPlan, plan_ids: Map<string, string> | null) {
-  const base = { import_id, reason: null, data: null, customer_id: null };
+async function describeSecrets(
+  ctx: Context,
+  import_id: string,
+  plan: ImportPlan,
+  plan_ids: Map<string, string> | null,
+) {
+  const base = { import_id, reason: null, data: null, customer_id: null, entity_id: null };
   const creates = await Promise.all(
     plan.creates.map(async draft => ({
       ...base,

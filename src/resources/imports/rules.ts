@@ -135,7 +135,7 @@ function tellProfile(
 }
 
 /** Profiles by name; the built-in ones are `set`, by id, by name or by a query. */
-function collectProfiles(file: ExportFile): Map<string, ExportItem> {
+export function collectProfiles(file: ExportFile): Map<string, ExportItem> {
   const profiles = new Map<string, ExportItem>();
   for (const item of file.items.filter(found => found.menu === '/ppp/profile')) {
     const name = nameOfProfile(item);
@@ -144,7 +144,7 @@ function collectProfiles(file: ExportFile): Map<string, ExportItem> {
   return profiles;
 }
 
-function nameOfProfile(item: ExportItem): string | null {
+export function nameOfProfile(item: ExportItem): string | null {
   if (item.verb === 'add') return item.props.get('name') ?? null;
   return item.verb === 'set' ? builtInName(item.target) : null;
 }
@@ -217,7 +217,12 @@ function refuseSecret(
 const isDisabled = (item: ExportItem) => parseBoolean(item.props.get('disabled') ?? 'no') === true;
 
 /** A plan that is there must say what the profile says; else adopting would change subscribers' speeds. */
-function judgeProfile(name: string, profile: ExportItem | undefined, known: KnownState, { adopts }: ImportOptions) {
+export function judgeProfile(
+  name: string,
+  profile: ExportItem | undefined,
+  known: KnownState,
+  { adopts }: ImportOptions,
+) {
   const existing = known.plans.get(name);
   // an export leaves out what is as it was built in
   const is_in_file = profile !== undefined || BUILT_IN.includes(name);

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { Id, Instant, QueryBoolean } from '../../http/fields.ts';
 import { Job } from '../jobs/index.ts';
-import { ITEM_OUTCOMES } from './table.ts';
+import { IMPORT_KINDS, ITEM_OUTCOMES } from './table.ts';
 
 export const FileImportQuery = z.strictObject({
   router_id: Id.optional().describe(
@@ -17,17 +17,33 @@ export const FileImportBody = z
   .describe('A RouterOS export (`/export` or `/ppp export`; v7: with `show-sensitive`, to bring the passwords).')
   .meta({ id: 'RouterOsExport' });
 
+export const RouterImportInput = z
+  .strictObject({
+    router_id: Id,
+    kind: z
+      .enum(IMPORT_KINDS)
+      .describe('`secrets` become customers (and plans for their profiles), `profiles` plans, `pools` address pools.'),
+    filter_disabled: z.boolean().optional().describe('Skip disabled secrets; else they become suspended customers.'),
+    generate_bills: z
+      .literal(false)
+      .optional()
+      .describe('Bills are made by the billing run: imported plans have no price yet. Only `false` is taken.'),
+    dry_run: z.boolean().optional().describe('Only say what would become of each entry.'),
+    force: z.boolean().optional().describe('Also when this router had an import of this kind today.'),
+  })
+  .meta({ id: 'RouterImportInput' });
+
 const Refused = z.object({ line: z.int(), name: z.string(), reason: z.string() });
 
 export const ImportPreview = z
   .object({
     creates: z.array(
       z.object({
-        line: z.int().describe('In the file, from 1.'),
+        line: z.int().describe('In the file, from 1; of a router: in the copy that is kept of it.'),
         name: z.string(),
-        full_name: z.string(),
-        profile: z.string(),
-        status: z.enum(['active', 'suspended']),
+        full_name: z.string().nullable().describe('Of the customer, where it becomes one.'),
+        profile: z.string().nullable(),
+        status: z.enum(['active', 'suspended']).nullable(),
         notes: z.array(z.string()),
       }),
     ),
@@ -59,12 +75,14 @@ export const Import = z
     id: Id,
     job_id: Id,
     router_id: Id.nullable(),
-    kind: z.enum(['secrets']),
+    kind: z.enum(IMPORT_KINDS),
     source: z.enum(['file', 'router']),
     dry_run: z.boolean(),
     creates: z.int(),
     skips: z.int(),
     conflicts: z.int(),
+    has_copy: z.boolean().describe('What was on the router before is kept: see /imports/:id/copy.'),
+    undone_at: Instant.nullable(),
     created_at: Instant,
     updated_at: Instant,
   })
@@ -77,5 +95,6 @@ export const ImportItem = z
     outcome: z.enum(ITEM_OUTCOMES),
     reason: z.string().nullable(),
     customer_id: Id.nullable(),
+    entity_id: Id.nullable().describe('The plan or pool that was made of it.'),
   })
   .meta({ id: 'ImportItem' });

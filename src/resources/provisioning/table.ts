@@ -14,6 +14,9 @@ export const provisioning = sqliteTable('provisioning', {
   /** Null: must not be there. Refers to the customer's sealed password, never holds it. */
   desired: json<SecretState>('desired'),
   adopt: bool('adopt').notNull(),
+  /** Nothing is desired any more, and what is there is given back: only our marker goes, the profile's too. */
+  is_released: bool('is_released').notNull().default(false),
+  released_profile: text('released_profile'),
   generation: integer('generation').notNull(),
   observed_generation: integer('observed_generation').notNull(),
   secret_hash: text('secret_hash'),

@@ -2,21 +2,23 @@ import { and, eq, isNull, ne, sql } from 'drizzle-orm';
 import { z } from 'zod';
 import { seal } from '../../auth/sealing.ts';
 import type { Context } from '../../context.ts';
-import { commit, updateRow } from '../../db/commit.ts';
+import { updateRow } from '../../db/commit.ts';
 import { read } from '../../db/session.ts';
-import { AppError, invalidField, notFound } from '../../errors.ts';
+import { invalidField } from '../../errors.ts';
 import { crud, type Prepared, type Target } from '../../http/crud.ts';
 import { endpoint } from '../../http/endpoint.ts';
 import { Id, Instant, line, QueryBoolean, MASK, secretText } from '../../http/fields.ts';
 import { exactly } from '../../http/list.ts';
 import type { Resource } from '../../http/resource.ts';
-import { toIso } from '../../lib/time.ts';
-import { toAppError } from '../../provisioning/apply.ts';
-import { BridgeCallFailed, probeRouter } from '../../provisioning/bridge-client.ts';
+import { askRouter, findRouter } from '../../provisioning/ask-router.ts';
+import { probeRouter } from '../../provisioning/bridge-client.ts';
+import { forgetRouter } from '../../provisioning/observe.ts';
 import { raiseRouter } from '../../provisioning/set-desired.ts';
 import { ProbeAnswer } from '../../protocol/messages.ts';
+import { resolveAlert } from '../alerts/index.ts';
 import { bridges, CONNECTION_STATES } from '../bridges/index.ts';
 import { provisioning } from '../provisioning/table.ts';
+import { live_routes } from './live.ts';
 import { routers, type RouterRow } from './table.ts';
 
 export { routers, type RouterRow } from './table.ts';
@@ -50,7 +52,13 @@ const RouterInput = z
       .pipe(z.string().regex(/^[0-9a-f]{64}$/, 'is not a SHA-256 fingerprint'))
       .nullable()
       .optional()
-      .describe('SHA-256 of the certificate: no other one is accepted.'),
+      .describe('SHA-256 of the certificate: no other one is accepted. `POST /routers/:id/test` shows the one it has.'),
+    tls_anonymous_dh: z
+      .boolean()
+      .optional()
+      .describe(
+        'With TLS: the router has no certificate (anonymous Diffie-Hellman). Anybody in between can read along.',
+      ),
     username: line(100),
     password: secretText(200).describe('Sealed; never comes back.'),
     bridge_id: Id.nullable().optional().describe('Default: the only bridge, where there is one.'),
@@ -68,6 +76,7 @@ const Router = z
     port: z.int(),
     use_tls: z.boolean(),
     tls_fingerprint: z.string().nullable(),
+    tls_anonymous_dh: z.boolean(),
     username: z.string(),
     password: z.literal(MASK),
     has_password: z.literal(true),
@@ -129,7 +138,17 @@ async function prepareRouter(
 }
 
 /** Columns that say where a router is and how to get in. */
-const ACCESS = ['host', 'port', 'use_tls', 'username', 'password', 'bridge_id', 'is_active'] as const;
+const ACCESS = [
+  'host',
+  'port',
+  'use_tls',
+  'tls_fingerprint',
+  'tls_anonymous_dh',
+  'username',
+  'password',
+  'bridge_id',
+  'is_active',
+] as const;
 
 function recheck(
   ctx: Context,
@@ -137,8 +156,13 @@ function recheck(
   columns: Partial<RouterRow>,
 ): Pick<Prepared<typeof routers>, 'writes' | 'routers'> {
   const differs = ACCESS.some(column => columns[column] !== undefined && columns[column] !== before[column]);
-  return differs ? { writes: raiseRouter(ctx, before.id), routers: [before.id] } : {};
+  if (!differs) return {};
+  const writes = columns.is_active === false ? forgetRouter(ctx, before.id) : [];
+  return { writes: [...writes, ...raiseRouter(ctx, before.id)], routers: [before.id] };
 }
+
+const resolveOffline = (ctx: Context, id: string) =>
+  resolveAlert(ctx, { type: 'router_offline', entity_type: 'router', entity_id: id }, ctx.now);
 
 /** One router is the default: making another one it takes it from this one, in the same batch and before. */
 function takeDefault(ctx: Context, former: RouterRow): Pick<Prepared<typeof routers>, 'writes_before' | 'events'> {
@@ -171,6 +195,7 @@ const routers_crud = crud({
   prepare: prepareRouter,
   // what it was confirmed to hold no more needs no memory once the router is gone
   beforeDelete: (ctx, row) => [
+    ...resolveOffline(ctx, row.id),
     ctx.db.orm
       .delete(provisioning)
       .where(and(eq(provisioning.router_id, row.id), isNull(provisioning.desired), eq(provisioning.status, 'in_sync'))),
@@ -181,47 +206,20 @@ const RouterTest = ProbeAnswer.meta({ id: 'RouterTest' });
 
 /** Connects and signs in now; what was learned is kept on the router's row. */
 async function testRouter(ctx: Context, id: string): Promise<z.input<typeof RouterTest>> {
-  const [[router], [bridge]] = await read(
+  const reached = await findRouter(ctx, id);
+  return askRouter(
     ctx,
-    ctx.db.orm.select().from(routers).where(eq(routers.id, id)),
-    ctx.db.orm
-      .select()
-      .from(bridges)
-      .where(sql`${bridges.id} = (SELECT bridge_id FROM ${routers} WHERE ${routers.id} = ${id})`),
+    reached,
+    () => probeRouter(ctx, reached),
+    ({ identity, board_name, version }) => ({ identity, board_name, version }),
   );
-  if (!router) throw notFound('router');
-  if (!bridge) throw new AppError('BRIDGE_OFFLINE', 'The router has no bridge: enrol one, and name it in bridge_id.');
-  const observe = (observed: Partial<RouterRow>, of_bridge: 'online' | 'offline') =>
-    commit(ctx, [
-      ctx.db.orm.update(routers).set(observed).where(eq(routers.id, id)),
-      ctx.db.orm
-        .update(bridges)
-        .set({ status: of_bridge, ...(of_bridge === 'online' && { last_heartbeat_at: toIso(ctx.now) }) })
-        .where(eq(bridges.id, bridge.id)),
-    ]);
-  try {
-    const answer = await probeRouter(ctx, bridge, router);
-    const { identity, board_name, version } = answer;
-    await observe(
-      { status: 'online', last_seen_at: toIso(ctx.now), last_error: null, identity, board_name, version },
-      'online',
-    );
-    return answer;
-  } catch (error) {
-    if (!(error instanceof BridgeCallFailed)) throw error;
-    const is_away = error.code === 'BRIDGE_OFFLINE';
-    await observe(
-      { status: is_away ? 'unknown' : 'offline', last_error: error.message },
-      is_away ? 'offline' : 'online',
-    );
-    throw toAppError(error);
-  }
 }
 
 export const routersResource: Resource = {
   path: '/routers',
   routes: {
     ...routers_crud.routes,
+    ...live_routes,
     'POST /:id/test': endpoint({
       id: 'routers.test',
       summary: 'Connect and sign in now',

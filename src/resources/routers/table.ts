@@ -8,6 +8,7 @@ export const routers = sqliteTable('routers', {
   port: integer('port').notNull(),
   use_tls: bool('use_tls').notNull(),
   tls_fingerprint: text('tls_fingerprint'),
+  tls_anonymous_dh: bool('tls_anonymous_dh').notNull().default(false),
   username: text('username').notNull(),
   /** Sealed. */
   password: text('password').notNull(),
@@ -18,6 +19,8 @@ export const routers = sqliteTable('routers', {
   status: text('status', { enum: ['unknown', 'online', 'offline'] })
     .notNull()
     .default('unknown'),
+  /** When it was seen to be so: an older observation that comes late changes nothing. */
+  status_at: instant('status_at'),
   /** Raised with every change of what the router must hold. */
   revision: integer('revision').notNull().default(0),
   last_seen_at: instant('last_seen_at'),

@@ -1,0 +1,89 @@
+import type { MiddlewareHandler } from 'hono';
+import { createMiddleware } from 'hono/factory';
+import { eq } from 'drizzle-orm';
+import { unseal } from '../auth/sealing.ts';
+import type { Context } from '../context.ts';
+import { read } from '../db/session.ts';
+import { unauthorized } from '../errors.ts';
+import { BRIDGE_HEADER } from '../protocol/messages.ts';
+import {
+  BODY_HASH_HEADER,
+  equalSignatures,
+  hashBytes,
+  MOST_SKEW_MS,
+  NONCE_HEADER,
+  signAnswer,
+  SIGNATURE_HEADER,
+  signHashedRequest,
+  TIME_HEADER,
+} from '../protocol/signature.ts';
+import { bridges, type BridgeRow } from '../resources/bridges/table.ts';
+import { enterTenant } from '../tenancy/enter.ts';
+import type { AnyDefinition, App, HonoCtx } from './definition.ts';
+import { MOST_BODY_BYTES, readLimited, replaceBody } from './request.ts';
+
+/** A caller that is a bridge: its request is signed with the secret that it got when it enrolled, and so is our answer. */
+
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+const NONCE = /^[\x21-\x7e]{8,128}$/;
+
+export function admitBridge({ most_bytes = MOST_BODY_BYTES }: AnyDefinition): MiddlewareHandler<App> {
+  return createMiddleware<App>(async (c, next) => {
+    const signed = readHeaders(c);
+    const enter = () => enterTenant(c.var.ambient, c.req.raw, { is_public: true, named: null });
+    const ctx = await enter();
+    const [[bridge]] = await read(ctx, ctx.db.orm.select().from(bridges).where(eq(bridges.id, signed.bridge_id)));
+    const secret = bridge && (await openSecret(ctx, bridge));
+    if (!bridge || !secret) throw unauthorized(NOT_KNOWN);
+    const { method, path } = c.req;
+    const prove = async (body_hash: string) => {
+      const expected = await signHashedRequest(secret, { ...signed, method, path, body_hash });
+      if (!equalSignatures(expected, signed.signature)) throw unauthorized(NOT_KNOWN);
+    };
+    // with the hash in a header a stranger can't make us read a long body
+    if (signed.body_hash !== null) await prove(signed.body_hash);
+    const bytes = await readLimited(c, signed.body_hash === null ? MOST_UNPROVEN_BYTES : most_bytes);
+    const body_hash = await hashBytes(bytes);
+    if (signed.body_hash === null) await prove(body_hash);
+    else if (signed.body_hash !== body_hash) throw unauthorized(NOT_KNOWN);
+    replaceBody(c, bytes);
+    c.set('ctx', withBridge(ctx, bridge, signed.time_ms));
+    c.set('enter', async () => withBridge(await enter(), bridge, signed.time_ms));
+    await next();
+    const text = await c.res.clone().text();
+    c.res.headers.set(SIGNATURE_HEADER, await signAnswer(secret, signed.nonce, c.res.status, text));
+  });
+}
+
+/** Of a body whose hash stands in no header. */
+const MOST_UNPROVEN_BYTES = 64 * 1024;
+
+const NOT_KNOWN = 'This is not signed by a bridge of this provider: enrol it again.';
+
+const withBridge = (ctx: Context, { id, name }: BridgeRow, signed_at_ms: number): Context => ({
+  ...ctx,
+  actor: { kind: 'bridge', id, name, signed_at_ms },
+});
+
+function readHeaders(c: HonoCtx) {
+  const header = (name: string) => c.req.header(name) ?? '';
+  const [bridge_id, time, nonce, signature] = [BRIDGE_HEADER, TIME_HEADER, NONCE_HEADER, SIGNATURE_HEADER].map(header);
+  const is_whole = UUID.test(bridge_id!) && /^\d{1,15}$/.test(time!) && NONCE.test(nonce!) && signature!.length === 64;
+  if (!is_whole) throw unauthorized('This is not signed by a bridge.');
+  const time_ms = Number(time);
+  const skew_ms = c.var.ambient.now - time_ms;
+  if (Math.abs(skew_ms) > MOST_SKEW_MS)
+    throw unauthorized(
+      `The bridge’s clock is ${Math.round(Math.abs(skew_ms) / 1000)} s ${skew_ms > 0 ? 'slow' : 'fast'}.`,
+    );
+  return {
+    bridge_id: bridge_id!,
+    time_ms,
+    nonce: nonce!,
+    signature: signature!,
+    body_hash: c.req.header(BODY_HASH_HEADER) ?? null,
+  };
+}
+
+const openSecret = async (ctx: Context, { id, signing_secret }: BridgeRow): Promise<string | null> =>
+  signing_secret && (await unseal(ctx.env, { row_id: id, column: 'signing_secret' }, signing_secret).catch(() => null));

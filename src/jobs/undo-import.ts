@@ -1,0 +1,260 @@
+import { and, eq, inArray, sql, type SQL } from 'drizzle-orm';
+import type { Context } from '../context.ts';
+import { chunkJson } from '../db/bulk.ts';
+import { commit, mustChange, RaceLost, updateRow, type Write } from '../db/commit.ts';
+import { read, runTogether } from '../db/session.ts';
+import { deletedChanges, insertEventsFrom, type NewEvent } from '../events/event.ts';
+import { toIso } from '../lib/time.ts';
+import { raiseRevisions, releaseRows } from '../provisioning/set-desired.ts';
+import { wakeProvisioning } from '../queues/wake.ts';
+import { customers } from '../resources/customers/table.ts';
+import { import_items, imports } from '../resources/imports/table.ts';
+import { ip_pools } from '../resources/ip-pools/table.ts';
+import { jobs, type JobRow } from '../resources/jobs/index.ts';
+import { provisioning } from '../resources/provisioning/table.ts';
+import { service_plans } from '../resources/service-plans/table.ts';
+
+/**
+ * Takes back what an import made, where nobody has worked with it since. Customers go in two steps: they are deleted and
+ * their secrets given back; once the router confirmed that, nothing of them is left. A run that stops goes on where it
+ * was.
+ */
+
+const CHUNK = 500;
+const MOST_RACES = 50;
+
+type ImportRow = typeof imports.$inferSelect;
+type Item = typeof import_items.$inferSelect;
+
+export async function runUndoJob(ctx: Context, job_id: string): Promise<void> {
+  for (let races = 0; ;) {
+    const [[job], [record]] = await runTogether(ctx.db, [
+      ctx.db.orm.select().from(jobs).where(eq(jobs.id, job_id)),
+      ctx.db.orm
+        .select()
+        .from(imports)
+        .where(sql`${imports.id} = (SELECT subject_id FROM ${jobs} WHERE ${jobs.id} = ${job_id})`),
+    ]);
+    if (!job || !record || job.finished_at !== null) return;
+    try {
+      if (!(await takeStep(ctx, job, record))) return;
+    } catch (error) {
+      if (error instanceof RaceLost && ++races <= MOST_RACES) continue;
+      throw error;
+    }
+  }
+}
+
+/** False when there is nothing more to do now. */
+async function takeStep(ctx: Context, job: JobRow, record: ImportRow): Promise<boolean> {
+  const [items] = await read(
+    ctx,
+    ctx.db.orm
+      .select()
+      .from(import_items)
+      .where(and(eq(import_items.import_id, record.id), eq(import_items.outcome, 'created')))
+      .orderBy(import_items.line)
+      .limit(CHUNK),
+  );
+  if (items.length > 0) {
+    if (record.kind === 'secrets') await takeBackCustomers(ctx, job, record, items);
+    else await takeBackEntities(ctx, job, record, items);
+    return true;
+  }
+  const waiting = record.kind === 'secrets' ? await forgetCustomers(ctx, record) : 0;
+  if (waiting > 0) {
+    await lookAgain(ctx, job);
+    return false;
+  }
+  const kept_plans = record.kind === 'secrets' ? await deletePlans(ctx, record.plan_ids) : [];
+  await finish(ctx, job, record, kept_plans);
+  return false;
+}
+
+const KEPT = 'somebody has worked with it since: it is kept';
+
+/** What nobody but the import itself and the provisioning has touched. */
+const untouchedCustomer = (id: SQL): SQL => sql`
+  NOT EXISTS (SELECT 1 FROM events AS e WHERE e.customer_id = ${id}
+    AND e.type NOT IN ('customer.created', 'provisioning.applied'))
+  AND NOT EXISTS (SELECT 1 FROM payments AS e WHERE e.customer_id = ${id})
+  AND NOT EXISTS (SELECT 1 FROM tickets AS e WHERE e.customer_id = ${id})
+  AND NOT EXISTS (SELECT 1 FROM devices AS e WHERE e.customer_id = ${id})
+  AND NOT EXISTS (SELECT 1 FROM customer_plan_changes AS e WHERE e.customer_id = ${id})`;
+
+const untouchedEntity = (id: SQL): SQL => sql`
+  NOT EXISTS (SELECT 1 FROM events AS e WHERE e.entity_id = ${id} AND e.type NOT IN ('plan.created', 'ip_pool.created'))
+  AND NOT EXISTS (SELECT 1 FROM customers AS e WHERE e.service_plan_id = ${id})
+  AND NOT EXISTS (SELECT 1 FROM customer_plan_changes AS e WHERE e.from_plan_id = ${id} OR e.to_plan_id = ${id})`;
+
+async function takeBackCustomers(ctx: Context, job: JobRow, record: ImportRow, items: readonly Item[]): Promise<void> {
+  const { orm } = ctx.db;
+  const [lines] = chunkJson(items.map(item => String(item.line)));
+  const these = sql`import_id = ${record.id} AND line IN (SELECT value FROM json_each(${lines}))`;
+  const undone = sql`SELECT customer_id FROM ${import_items} WHERE ${these} AND outcome = 'undone'`;
+  const mark = orm.run(sql`
+    UPDATE import_items SET
+      outcome = CASE WHEN ${untouchedCustomer(sql`import_items.customer_id`)} THEN 'undone' ELSE 'kept' END
+    WHERE ${these}`);
+  const explain = orm.run(sql`UPDATE import_items SET reason = ${KEPT} WHERE ${these} AND outcome = 'kept'`);
+  const tell = insertEventsFrom(
+    ctx,
+    { type: 'customer.deleted', action: 'delete' },
+    sql`SELECT id AS entity_id, id AS customer_id, json_object('deleted_at', json_array(NULL, ${toIso(ctx.now)})) AS changes
+      FROM ${customers} WHERE id IN (${undone}) AND deleted_at IS NULL`,
+  );
+  const remove = orm
+    .update(customers)
+    .set({ deleted_at: toIso(ctx.now), updated_at: sql`max(${ctx.now}, ${customers.updated_at} + 1)` })
+    .where(sql`${customers.id} IN (${undone}) AND ${customers.deleted_at} IS NULL`);
+  const release = releaseRows(
+    ctx,
+    sql`${provisioning.customer_id} IN (${undone}) AND ${provisioning.desired} IS NOT NULL`,
+  );
+  const router_ids = record.router_id === null ? [] : [record.router_id];
+  const count = (outcome: string): SQL =>
+    sql`(SELECT count(*) FROM import_items WHERE import_id = ${record.id} AND outcome = ${outcome})`;
+  const progress = updateRow(ctx, jobs, job, {
+    status: 'running',
+    started_at: job.started_at ?? toIso(ctx.now),
+    succeeded: count('undone') as never,
+    failed: count('kept') as never,
+  });
+  const writes = [mark, explain, tell, remove, release, ...raiseRevisions(ctx, router_ids), progress] as Write[];
+  await commit(ctx, writes);
+  await wakeProvisioning(ctx, router_ids);
+}
+
+/** Of what was taken back, all that waits for no router any more. How many still wait. */
+async function forgetCustomers(ctx: Context, record: ImportRow): Promise<number> {
+  const { orm } = ctx.db;
+  const undone = sql`SELECT customer_id FROM ${import_items} WHERE import_id = ${record.id} AND outcome = 'undone'`;
+  const waits = sql`SELECT customer_id FROM ${provisioning} WHERE customer_id IN (${undone})
+    AND (status <> 'in_sync' OR desired IS NOT NULL)`;
+  await commit(ctx, [
+    orm.run(sql`DELETE FROM provisioning WHERE customer_id IN (${undone}) AND customer_id NOT IN (${waits})`),
+    orm.run(sql`DELETE FROM customers WHERE id IN (${undone}) AND deleted_at IS NOT NULL
+      AND id NOT IN (SELECT customer_id FROM provisioning)`),
+  ]);
+  const [[left]] = await runTogether(ctx.db, [
+    orm.all<{ count: number }>(sql`SELECT count(*) AS count FROM customers WHERE id IN (${undone})`),
+  ]);
+  return left!.count;
+}
+
+/** A router that is away holds it up as long as it is: soon at first, then as the sweep comes round. */
+async function lookAgain(ctx: Context, job: JobRow): Promise<void> {
+  const waited_s = (ctx.now - Date.parse(job.started_at ?? job.created_at)) / 1000;
+  if (waited_s > 120) return;
+  const message = { tenant_id: ctx.tenant.id, kind: 'import_undo' as const, job_id: job.id };
+  await ctx.env.JOBS_QUEUE.send(message, { delaySeconds: Math.ceil(1 + waited_s / 2) });
+}
+
+/** Plans that the import made on the way. Names of those that stay. */
+async function deletePlans(ctx: Context, plan_ids: readonly string[]): Promise<string[]> {
+  if (plan_ids.length === 0) return [];
+  const [ids] = chunkJson(plan_ids.map(id => JSON.stringify(id)));
+  const rows = sql`SELECT value FROM json_each(${ids})`;
+  const [free, all] = await read(
+    ctx,
+    ctx.db.orm
+      .select()
+      .from(service_plans)
+      .where(and(sql`${service_plans.id} IN (${rows})`, untouchedEntity(sql`${service_plans.id}`))),
+    ctx.db.orm
+      .select({ id: service_plans.id, name: service_plans.name })
+      .from(service_plans)
+      .where(sql`${service_plans.id} IN (${rows})`),
+  );
+  const writes = free.map(plan => deleteUntouched(ctx, service_plans, plan.id));
+  await commit(
+    ctx,
+    writes,
+    ...free.map((plan): NewEvent => ({ ...deleted('plan', plan), changes: deletedChanges(plan) })),
+  );
+  return all.filter(plan => !free.some(row => row.id === plan.id)).map(plan => plan.name);
+}
+
+const deleted = (what: 'plan' | 'ip_pool', row: { id: string }): NewEvent => ({
+  type: `${what}.deleted`,
+  action: 'delete',
+  entity_id: row.id,
+});
+
+const deleteUntouched = (ctx: Context, table: typeof service_plans | typeof ip_pools, id: string): Write =>
+  mustChange(ctx.db.orm.delete(table).where(and(eq(table.id, id), untouchedEntity(sql`${table.id}`))), new RaceLost());
+
+/** Plans or pools: each is deleted, or kept, at once. */
+async function takeBackEntities(ctx: Context, job: JobRow, record: ImportRow, items: readonly Item[]): Promise<void> {
+  const table = record.kind === 'profiles' ? service_plans : ip_pools;
+  const what = record.kind === 'profiles' ? 'plan' : 'ip_pool';
+  const [ids] = chunkJson(items.map(item => JSON.stringify(item.entity_id)));
+  const [free] = (await read(
+    ctx,
+    ctx.db.orm
+      .select()
+      .from(table)
+      .where(and(sql`${table.id} IN (SELECT value FROM json_each(${ids}))`, untouchedEntity(sql`${table.id}`))),
+  )) as [{ id: string }[]];
+  const gone = new Set(free.map(row => row.id));
+  const mark = (outcome: 'undone' | 'kept', reason: string | null, list: readonly Item[]): Write[] =>
+    list.length === 0
+      ? []
+      : [
+          ctx.db.orm
+            .update(import_items)
+            .set({ outcome, ...(reason && { reason }) })
+            .where(
+              and(
+                eq(import_items.import_id, record.id),
+                sql`${import_items.line} IN (SELECT value FROM json_each(${JSON.stringify(list.map(item => item.line))}))`,
+              ),
+            ),
+        ];
+  const [undone, kept] = [
+    items.filter(item => gone.has(item.entity_id!)),
+    items.filter(item => !gone.has(item.entity_id!)),
+  ];
+  await commit(
+    ctx,
+    [
+      ...free.map(row => deleteUntouched(ctx, table, row.id)),
+      ...mark('undone', null, undone),
+      ...mark('kept', KEPT, kept),
+      updateRow(ctx, jobs, job, {
+        status: 'running',
+        started_at: job.started_at ?? toIso(ctx.now),
+        succeeded: job.succeeded + undone.length,
+        failed: job.failed + kept.length,
+      }),
+    ],
+    ...free.map((row): NewEvent => ({
+      ...deleted(what, row),
+      changes: deletedChanges(row as Record<string, unknown>),
+    })),
+  );
+}
+
+async function finish(ctx: Context, job: JobRow, record: ImportRow, kept_plans: readonly string[]): Promise<void> {
+  const [kept] = await read(
+    ctx,
+    ctx.db.orm
+      .select({ line: import_items.line, name: import_items.name })
+      .from(import_items)
+      .where(and(eq(import_items.import_id, record.id), inArray(import_items.outcome, ['kept'])))
+      .orderBy(import_items.line)
+      .limit(100),
+  );
+  const done: Partial<JobRow> = {
+    status: 'completed',
+    finished_at: toIso(ctx.now),
+    errors: kept.map(({ line, name }) => `line ${line}: "${name}": ${KEPT}`),
+    result: { kept_plans },
+  };
+  await commit(ctx, [updateRow(ctx, jobs, job, done)], {
+    type: 'import.undo_completed',
+    action: 'update',
+    entity_id: record.id,
+    data: { undone: job.succeeded, kept: job.failed },
+  });
+}

@@ -1,0 +1,142 @@
+import { and, eq, isNotNull, isNull, lt, ne, or, sql } from 'drizzle-orm';
+import type { Context } from '../../context.ts';
+import { commit, mustChange, RaceLost, type Write } from '../../db/commit.ts';
+import { read, type Statement } from '../../db/session.ts';
+import { unauthorized } from '../../errors.ts';
+import { toIso } from '../../lib/time.ts';
+import type { MeasurementBatch, ReportAnswer, ReportRequest, Watched } from '../../protocol/messages.ts';
+import { hashText } from '../../protocol/signature.ts';
+import { accessOf, describeAccess, isReachable, sealForBridge } from '../../provisioning/bridge-client.ts';
+import { observeBridge, observeDevice, observeRouter } from '../../provisioning/observe.ts';
+import { devices, type DeviceRow } from '../devices/table.ts';
+import { line_measurements } from '../monitoring/table.ts';
+import { routers, type RouterRow } from '../routers/table.ts';
+import { bridges, type BridgeRow } from './table.ts';
+
+/** A bridge's own call: it lives, this is what it measured; and the answer says what it is to watch over. */
+export async function takeReport(ctx: Context, report: ReportRequest): Promise<ReportAnswer> {
+  const { actor } = ctx;
+  if (actor.kind !== 'bridge') throw unauthorized();
+  const { orm } = ctx.db;
+  const [[bridge], its_routers, its_devices] = await read(
+    ctx,
+    orm.select().from(bridges).where(eq(bridges.id, actor.id)),
+    orm
+      .select()
+      .from(routers)
+      .where(and(eq(routers.bridge_id, actor.id), eq(routers.is_active, true)))
+      .orderBy(routers.id),
+    orm
+      .select()
+      .from(devices)
+      .where(and(eq(devices.bridge_id, actor.id), isNotNull(devices.ip_address), ne(devices.status, 'maintenance')))
+      .orderBy(devices.id),
+  );
+  if (!bridge) throw unauthorized();
+  const { batch, version } = report;
+  const is_new = batch !== null && (bridge.spool_id !== batch.spool_id || batch.number > bridge.spool_number);
+  // one that we couldn't reach isn't back because it reaches us
+  const is_here = bridge.status !== 'offline' || (await isReachable(ctx, bridge));
+  const heard = ctx.db.orm
+    .update(bridges)
+    .set({ version, last_heartbeat_at: toIso(ctx.now) })
+    .where(eq(bridges.id, bridge.id));
+  const writes: Write[] = [
+    spendTime(ctx, bridge.id, actor.signed_at_ms!),
+    ...(is_new ? storeBatch(ctx, bridge, batch, its_routers, its_devices) : []),
+    ...(is_here ? observeBridge(ctx, bridge, { version }) : [heard]),
+  ];
+  await commit(ctx, writes);
+  return { batch_taken: batch !== null, watched: await describeWatched(ctx, report, bridge, its_routers, its_devices) };
+}
+
+/** A report that isn't newer than the last one is a replay. */
+function spendTime(ctx: Context, bridge_id: string, last_report_ms: number): Write {
+  const is_newer = or(isNull(bridges.last_report_ms), lt(bridges.last_report_ms, last_report_ms));
+  const spend = ctx.db.orm
+    .update(bridges)
+    .set({ last_report_ms })
+    .where(and(eq(bridges.id, bridge_id), is_newer));
+  return mustChange(spend, unauthorized('A newer report than this one was here before.'));
+}
+
+/** Of at most some 700 bytes each: a row holds 2 MB. */
+const LINES_PER_ROW = 2000;
+
+function storeBatch(
+  ctx: Context,
+  bridge: BridgeRow,
+  batch: MeasurementBatch,
+  its_routers: readonly RouterRow[],
+  its_devices: readonly DeviceRow[],
+): Write[] {
+  const { spool_id, number } = batch;
+  // a clock that is a little fast must not make all that follows look late
+  const at_ms = Math.min(batch.measured_at_ms, ctx.now);
+  const not_yet = or(isNull(bridges.spool_id), ne(bridges.spool_id, spool_id), lt(bridges.spool_number, number));
+  const claim = ctx.db.orm
+    .update(bridges)
+    .set({ spool_id, spool_number: number })
+    .where(and(eq(bridges.id, bridge.id), not_yet));
+  const writes: Write[] = [mustChange(claim, new RaceLost())];
+  for (const { router_id, status, error, identity, board_name, version, pools, lines } of batch.routers) {
+    const router = its_routers.find(row => row.id === router_id);
+    if (!router) continue;
+    const facts = status === 'online' && version !== null ? { identity, board_name, version } : undefined;
+    writes.push(...observeRouter(ctx, router, { status, error, at_ms, facts }));
+    if (pools !== null && pools.length > 0) writes.push(noteUse(ctx, router_id, pools, at_ms));
+    for (let at = 0; lines !== null && at < lines.length; at += LINES_PER_ROW) {
+      const row = { measured_at: toIso(at_ms), router_id, part: at / LINES_PER_ROW };
+      const packed = { ...row, lines: lines.slice(at, at + LINES_PER_ROW) };
+      writes.push(ctx.db.orm.insert(line_measurements).values(packed).onConflictDoNothing() as unknown as Statement);
+    }
+  }
+  for (const { device_id, status, latency_ms } of batch.devices) {
+    const device = its_devices.find(row => row.id === device_id);
+    if (device) writes.push(...observeDevice(ctx, device, { status, latency_ms, at_ms }));
+  }
+  return writes;
+}
+
+/** What changes no more than the time is written once an hour: what ticks must not write at each tick. */
+const USE_IS_FRESH_MS = 60 * 60_000;
+
+function noteUse(
+  ctx: Context,
+  router_id: string,
+  pools: readonly { name: string; used: number }[],
+  at_ms: number,
+): Write {
+  return ctx.db.orm.run(sql`
+    UPDATE ip_pools SET used = r.used, used_at = ${at_ms}
+    FROM (SELECT value ->> 'name' AS name, value ->> 'used' AS used FROM json_each(${JSON.stringify(pools)})) AS r
+    WHERE ip_pools.router_id = ${router_id} AND ip_pools.name = r.name
+      AND (used_at IS NULL OR used_at < ${at_ms - USE_IS_FRESH_MS} OR (ip_pools.used <> r.used AND used_at <= ${at_ms}))`);
+}
+
+/** Null when the bridge holds just this already. */
+async function describeWatched(
+  ctx: Context,
+  report: ReportRequest,
+  bridge: BridgeRow,
+  its_routers: readonly RouterRow[],
+  its_devices: readonly DeviceRow[],
+): Promise<Watched | null> {
+  const watched_devices = its_devices.map(({ id, ip_address, port }) => ({ id, host: ip_address!, port }));
+  // sealed passwords tell of a change as well as open ones
+  const facts = [bridge.public_key, its_routers.map(row => [accessOf(row), row.password]), watched_devices];
+  const tag = await hashText(JSON.stringify(facts));
+  if (tag === report.watched_tag) return null;
+  const passwords: Record<string, string> = {};
+  for (const router of its_routers) {
+    // one that doesn't open is told of where it is used: it can't be watched
+    const access = await describeAccess(ctx, router).catch(() => null);
+    if (access) passwords[router.id] = access.password;
+  }
+  return {
+    tag,
+    routers: its_routers.filter(row => Object.hasOwn(passwords, row.id)).map(accessOf),
+    devices: watched_devices,
+    sealed_passwords: await sealForBridge(bridge, passwords),
+  };
+}
