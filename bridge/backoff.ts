@@ -21,16 +21,16 @@ export class Backoff {
   }
 }
 
-/** Resolves after a while, or at once when the signal is aborted: the caller looks at it. */
-export function pause(time_ms: number, signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve();
+/** Resolves after a while, or at once when a signal is aborted: the caller looks at it. */
+export function pause(time_ms: number, ...signals: AbortSignal[]): Promise<void> {
+  if (signals.some(({ aborted }) => aborted)) return Promise.resolve();
   return new Promise(resolve => {
     const finish = () => {
       clearTimeout(timer);
-      signal.removeEventListener('abort', finish);
+      for (const signal of signals) signal.removeEventListener('abort', finish);
       resolve();
     };
     const timer = setTimeout(finish, time_ms);
-    signal.addEventListener('abort', finish, { once: true });
+    for (const signal of signals) signal.addEventListener('abort', finish, { once: true });
   });
 }

@@ -1,5 +1,5 @@
 /** What the bridge keeps on disk: who it is (bridge.json) and how far it got with each router (revisions.json). */
-import { randomUUID } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { mkdir, readFile, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
@@ -33,6 +33,7 @@ export class SetupError extends Error {}
 
 export const CONFIG_FILE = 'bridge.json';
 const REVISIONS_FILE = 'revisions.json';
+const PROBE_BYTES = 8192;
 
 export function chooseStateDir(option: string | undefined): string {
   return resolve(option ?? process.env.RUKUN_BRIDGE_STATE ?? './rukun-bridge-state');
@@ -62,9 +63,17 @@ export async function writeConfig(state_dir: string, config: BridgeConfig): Prom
 /** Makes the folder, ours alone, and sees that it can be written to. One that is there keeps its rights. */
 export async function makeStateDir(state_dir: string): Promise<void> {
   await mkdir(state_dir, { recursive: true, mode: 0o700 });
+  await probeStateDir(state_dir);
+}
+
+/** An empty file can be written to a full disk; what is kept here is up to some thousands of bytes. */
+export async function probeStateDir(state_dir: string): Promise<void> {
   const probe = join(state_dir, `.${randomUUID()}`);
-  await replaceFile(probe, '');
-  await rm(probe);
+  try {
+    await replaceFile(probe, randomBytes(PROBE_BYTES / 2).toString('hex'));
+  } finally {
+    await Promise.all([probe, `${probe}.new`].map(path => rm(path, { force: true }).catch(() => undefined)));
+  }
 }
 
 export async function readBridgeVersion(): Promise<string> {

@@ -13,7 +13,18 @@ import {
   TIME_HEADER,
 } from '../src/protocol/signature.ts';
 import { explainRouterError } from './apply/failure.ts';
-import { type BridgeConfig, chooseStateDir, CONFIG_FILE, readBridgeVersion, requireConfig } from './config.ts';
+import { Refusals } from './apply/refusals.ts';
+import { nameCredentials } from './apply/router-pool.ts';
+import {
+  type BridgeConfig,
+  chooseStateDir,
+  CONFIG_FILE,
+  probeStateDir,
+  readBridgeVersion,
+  requireConfig,
+} from './config.ts';
+import { parseJson } from './files.ts';
+import { SeenAnswer } from './link.ts';
 import { Lanes } from './measure/lanes.ts';
 import { postText } from './post-text.ts';
 import { ReportFailure, sendReport } from './report.ts';
@@ -64,7 +75,12 @@ export async function doctor(args: string[], signal: AbortSignal): Promise<numbe
     process.stdout.write(HELP);
     return 0;
   }
-  const findings = await examine(chooseStateDir(values.state), Number(values.port ?? 8790), signal);
+  const port = Number(values.port ?? 8790);
+  if (!/^\d+$/.test(values.port ?? '8790') || port < 1 || port > 65_535) {
+    process.stderr.write(`--port must be 1 to 65535; got ${values.port}\nTry: rukun-bridge doctor --help\n`);
+    return 2;
+  }
+  const findings = await examine(chooseStateDir(values.state), port, signal);
   for (const { is_good, text } of findings) process.stdout.write(`${is_good ? 'ok ' : 'BAD'}  ${text}\n`);
   return findings.every(({ is_good }) => is_good) ? 0 : 1;
 }
@@ -84,7 +100,9 @@ export async function examine(state_dir: string, port: number, signal?: AbortSig
   const parts = [
     examineState(state_dir),
     examineCloud(config, watched, signal),
-    examineRun(config, port, watched, signal).then(found => found ?? examineAlone(store, place(port), signal)),
+    examineRun(config, port, watched, signal).then(
+      found => found ?? examineAlone(store, state_dir, config, place(port), signal),
+    ),
     examineWatched(watched, complaints),
     examineSpool(state_dir),
   ];
@@ -92,9 +110,22 @@ export async function examine(state_dir: string, port: number, signal?: AbortSig
 }
 
 async function examineState(state_dir: string): Promise<Finding[]> {
+  return await Promise.all([examineRights(state_dir), examineDisk(state_dir)]);
+}
+
+async function examineDisk(state_dir: string): Promise<Finding> {
+  try {
+    await probeStateDir(state_dir);
+    return good(`${state_dir} can be written to`);
+  } catch (error) {
+    return bad(`${state_dir} can't be written to: ${describe(error)}; look at its disk and its owner`);
+  }
+}
+
+async function examineRights(state_dir: string): Promise<Finding> {
   const modes = await Promise.all([state_dir, join(state_dir, CONFIG_FILE)].map(async path => (await stat(path)).mode));
-  if (modes.every(mode => (mode & 0o077) === 0)) return [good(`${state_dir} is private`)];
-  return [bad(`others may read ${state_dir}, which holds keys: chmod -R go= it`)];
+  if (modes.every(mode => (mode & 0o077) === 0)) return good(`${state_dir} is private`);
+  return bad(`others may read ${state_dir}, which holds keys: chmod -R go= it`);
 }
 
 async function examineCloud(config: BridgeConfig, watched: Watched | null, signal?: AbortSignal): Promise<Finding[]> {
@@ -121,12 +152,13 @@ function tellClock(started_ms: number, date: string | null): Finding {
   return bad(`the clock is ${words}: set it by NTP, or requests are refused from 60 s on`);
 }
 
-/** A heartbeat, as `run` sends it: the one way to know that the cloud still knows this bridge. */
+/** A report of which nothing is kept: the one way to know that the cloud still knows this bridge. */
 async function examineEnrolment(config: BridgeConfig, watched: Watched | null, signal?: AbortSignal): Promise<Finding> {
   const version = await readBridgeVersion();
   const request = {
     version,
     watched_tag: watched?.tag ?? null,
+    is_check: true,
     batch: null,
     batches_waiting: 0,
   } satisfies ReportRequest;
@@ -146,7 +178,28 @@ async function examineRun(
   watched: Watched | null,
   signal?: AbortSignal,
 ): Promise<Finding[] | null> {
-  const [time_ms, nonce, path] = [Date.now(), randomUUID(), '/v1/health'];
+  const answer = await askRun(config, port, '/v1/health', signal);
+  if (answer === null) return null;
+  if (answer === 'not ours') {
+    return [
+      bad(`something else, or a bridge with another identity, listens on ${place(port)}: restart rukun-bridge run`),
+    ];
+  }
+  const health = HealthAnswer.safeParse(parseJson(answer));
+  if (!health.success) return [bad(`another version of the bridge runs on ${place(port)}: restart rukun-bridge run`)];
+  const { tunnel, routers } = health.data;
+  const seen = SeenAnswer.safeParse(parseJson((await askRun(config, port, '/v1/seen', signal)) ?? ''));
+  const errors = new Map(seen.data?.routers.map(({ id, error }) => [id, error]));
+  const names = new Map(watched?.routers.map(router => [router.id, nameRouter(router)]));
+  const listed = routers.map(({ id, state }) =>
+    describeRouter(names.get(id) ?? `router ${id}`, state, errors.get(id) ?? null),
+  );
+  return [good(`run listens on ${place(port)}`), describeTunnel(tunnel), ...listed];
+}
+
+/** The body of the running bridge's answer; null where nothing answers. */
+async function askRun(config: BridgeConfig, port: number, path: string, signal?: AbortSignal): Promise<string | null> {
+  const [time_ms, nonce] = [Date.now(), randomUUID()];
   const signature = await signRequest(config.signing_secret, { time_ms, nonce, method: 'GET', path, body: '' });
   const headers = { [TIME_HEADER]: String(time_ms), [NONCE_HEADER]: nonce, [SIGNATURE_HEADER]: signature };
   let response: Response;
@@ -157,17 +210,7 @@ async function examineRun(
   }
   const body = await response.text().catch(() => '');
   const expected = await signAnswer(config.signing_secret, nonce, response.status, body);
-  if (!equalSignatures(expected, response.headers.get(SIGNATURE_HEADER) ?? '')) {
-    return [
-      bad(`something else, or a bridge with another identity, listens on ${place(port)}: restart rukun-bridge run`),
-    ];
-  }
-  const health = HealthAnswer.safeParse(JSON.parse(body));
-  if (!health.success) return [bad(`another version of the bridge runs on ${place(port)}: restart rukun-bridge run`)];
-  const { tunnel, routers } = health.data;
-  const names = new Map(watched?.routers.map(router => [router.id, nameRouter(router)]));
-  const listed = routers.map(({ id, state }) => describeRouter(names.get(id) ?? `router ${id}`, state));
-  return [good(`run listens on ${place(port)}`), describeTunnel(tunnel), ...listed];
+  return equalSignatures(expected, response.headers.get(SIGNATURE_HEADER) ?? '') ? body : 'not ours';
 }
 
 function describeTunnel(tunnel: HealthAnswer['tunnel']): Finding {
@@ -178,19 +221,33 @@ function describeTunnel(tunnel: HealthAnswer['tunnel']): Finding {
   return bad("cloudflared ended or hangs: see run's log; is it installed, and is TUNNEL_TOKEN this tunnel's?");
 }
 
-function describeRouter(name: string, state: HealthAnswer['routers'][number]['state']): Finding {
+/** Beside how it is connected, what its last measurement ran into: one may sign in and then say nothing. */
+function describeRouter(name: string, state: HealthAnswer['routers'][number]['state'], error: string | null): Finding {
   if (state === 'refused') return bad(`${name} refuses the sign-in: put its user and password right in Rukun`);
   if (state === 'waiting') return bad(`${name} can't be reached: look at its power, the network, and /ip service api`);
-  return good(`${name} is ${state}`);
+  return error === null ? good(`${name} is ${state}`) : bad(`${name} is ${state}, but: ${error}`);
 }
 
 /** What `run` would say of the routers, where it doesn't run: one try each. */
-async function examineAlone(store: WatchedStore, at: string, signal?: AbortSignal): Promise<Finding[]> {
+async function examineAlone(
+  store: WatchedStore,
+  state_dir: string,
+  config: BridgeConfig,
+  at: string,
+  signal?: AbortSignal,
+): Promise<Finding[]> {
+  const refusals = new Refusals({ state_dir, secret: config.signing_secret });
+  await refusals.load();
   const passwords = await store.openPasswords();
   const lanes = new Lanes(ROUTERS_AT_ONCE);
-  const routers = (store.current?.routers ?? []).map(router =>
-    lanes.run(() => tryRouter(router, passwords.get(router.id) ?? '', signal)),
-  );
+  const routers = (store.current?.routers ?? []).map(router => {
+    const password = passwords.get(router.id);
+    // an empty one would be a wrong one, and firewalls ban for that
+    if (!password) return bad(`${nameRouter(router)} was not tried: Rukun gave no password for it`);
+    const refusal = refusals.find(router.id, nameCredentials({ ...router, password }));
+    if (refusal !== null) return bad(`${nameRouter(router)} refused the sign-in, and is not tried again: ${refusal}`);
+    return lanes.run(() => tryRouter(router, password, signal));
+  });
   return [bad(`run doesn't answer on ${at}: start rukun-bridge run`), ...(await Promise.all(routers))];
 }
 
@@ -216,11 +273,16 @@ async function examineWatched(watched: Watched | null, complaints: readonly stri
 }
 
 async function examineSpool(state_dir: string): Promise<Finding[]> {
-  const { waiting, oldest_ms } = await lookAtSpool(state_dir);
-  if (oldest_ms === null) return [good('no measurements wait to be sent')];
+  const { waiting, oldest_ms, set_aside } = await lookAtSpool(state_dir);
+  const [first] = set_aside;
+  const aside = first
+    ? [bad(`${set_aside.length} batches of measurements were set aside, such as ${first}: run's log says why`)]
+    : [];
+  if (oldest_ms === null) return [good('no measurements wait to be sent'), ...aside];
   const age_ms = Date.now() - oldest_ms;
   const words = `${waiting} batches of measurements wait to be sent, the oldest for ${Math.round(age_ms / 60_000)} min`;
-  return [age_ms <= MOST_WAIT_MS ? good(words) : bad(`${words}: they go when the cloud can be reached and run runs`)];
+  const is_old = age_ms > MOST_WAIT_MS;
+  return [is_old ? bad(`${words}: they go when the cloud can be reached and run runs`) : good(words), ...aside];
 }
 
 const place = (port: number) => `127.0.0.1:${port}`;

@@ -16,6 +16,7 @@ import {
   writeConfig,
 } from './config.ts';
 import { SPOOL_FOLDER } from './spool.ts';
+import { lockState } from './state-lock.ts';
 import { WATCHED_FILE } from './watched.ts';
 
 const HELP = `Usage: rukun-bridge enroll --url https://… --token TOKEN [options]
@@ -31,6 +32,8 @@ Makes this bridge known to Rukun with the one-time token that Rukun shows when a
 `;
 
 const ANSWER_TIMEOUT_MS = 30_000;
+/** As the cloud takes it. */
+const MOST_TOKEN = 300;
 const LOOPBACK = /^(127\.0\.0\.1|\[::1\]|([a-z0-9-]+\.)?localhost)$/;
 
 const CloudError = z.object({ error: z.object({ code: z.string(), message: z.string() }) });
@@ -67,22 +70,37 @@ export async function enroll(args: string[], signal: AbortSignal): Promise<numbe
 
 /** The token works once, so all that can go wrong here is looked at before it is sent. */
 export async function enrolBridge(options: EnrolOptions, signal?: AbortSignal): Promise<BridgeConfig> {
-  const { state_dir, url, token, listen_url } = options;
+  const { state_dir, token } = options;
   const before = await readConfig(state_dir).catch(() => undefined);
   if (!options.is_again && before !== null) {
     throw new SetupError(`${state_dir} holds a ${CONFIG_FILE} already: --again overwrites it`);
   }
+  if (token.length > MOST_TOKEN)
+    throw new SetupError(`the token is too long (${token.length} characters): copy it alone`);
   await makeStateDir(state_dir);
+  const lock = await lockState(state_dir);
+  try {
+    return await replaceIdentity(options, before ?? null, signal);
+  } finally {
+    await lock.release();
+  }
+}
+
+async function replaceIdentity(
+  { state_dir, url, token, listen_url }: EnrolOptions,
+  before: BridgeConfig | null,
+  signal?: AbortSignal,
+): Promise<BridgeConfig> {
   const { publicKey, privateKey } = await generateKeyPair('ECDH-ES', { crv: 'P-256', extractable: true });
   const { kty, crv, x, y } = await exportJWK(publicKey);
   const version = await readBridgeVersion();
   const request = EnrolRequest.parse({ token, public_key: { kty, crv, x, y }, version, url: listen_url });
   const answer = await askCloud(url, request, signal);
   const config = BridgeConfig.parse({ ...answer, cloud_url: url, private_key: await exportJWK(privateKey) });
+  await writeConfig(state_dir, config);
   // sealed to the key before, and measured for the bridge before: neither is this one's
   await rm(join(state_dir, WATCHED_FILE), { force: true });
   if (answer.bridge_id !== before?.bridge_id) await rm(join(state_dir, SPOOL_FOLDER), { recursive: true, force: true });
-  await writeConfig(state_dir, config);
   return config;
 }
 

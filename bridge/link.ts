@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import type { z } from 'zod';
+import { z } from 'zod';
 import {
   ApplyAnswer,
   ApplyRequest,
@@ -34,7 +34,15 @@ export interface LinkHandlers {
   read(request: ReadRequest): Promise<ReadAnswer>;
   disconnect(request: DisconnectRequest): Promise<DisconnectAnswer>;
   health(): Promise<z.input<typeof HealthAnswer>>;
+  /** For the doctor alone. */
+  seen?(): Promise<SeenAnswer>;
 }
+
+/** What the bridge itself last saw of the routers that it watches. */
+export const SeenAnswer = z.object({
+  routers: z.array(z.object({ id: z.string(), status: z.string().nullable(), error: z.string().nullable() })),
+});
+export type SeenAnswer = z.infer<typeof SeenAnswer>;
 
 export interface LinkOptions {
   /** 0: any free one. */
@@ -46,6 +54,9 @@ export interface LinkOptions {
   now?: () => number;
   /** Never goes back; performance.now unless told. */
   elapsed_ms?: () => number;
+  /** Of the process before: what isn't newer is refused. */
+  accepted_to_ms?: number;
+  onAccepted?: (time_ms: number) => void;
   /** How many nonces are remembered before requests are refused; 100,000 unless told. */
   most_nonces?: number;
 }
@@ -75,6 +86,8 @@ export async function startLink(options: LinkOptions): Promise<Link> {
     secret: options.signing_secret,
     nonces,
     now,
+    accepted_to_ms: options.accepted_to_ms ?? 0,
+    onAccepted: options.onAccepted ?? (() => undefined),
     getStart: () => Math.floor(now() - (elapsed_ms() - started_ms)) - 1,
   };
   let is_stopping = false;
@@ -92,6 +105,7 @@ export async function startLink(options: LinkOptions): Promise<Link> {
     server.once('error', reject);
     server.listen(options.port, HOST, () => {
       server.off('error', reject);
+      server.on('error', error => options.log('link_failed', { error: nameError(error) }));
       resolve();
     });
   });
@@ -130,6 +144,8 @@ async function serve(request: IncomingMessage, response: ServerResponse, options
 interface Gate {
   secret: string;
   nonces: NonceMemory;
+  accepted_to_ms: number;
+  onAccepted(time_ms: number): void;
   now(): number;
   /** When this process began, by the clock as it is now, so that a clock put right later doesn't matter. */
   getStart(): number;
@@ -153,7 +169,9 @@ async function authenticate(request: IncomingMessage, gate: Gate): Promise<Authe
     const expected = await signHashedRequest(gate.secret, { time_ms, nonce, method, path, body_hash: hash });
     if (!equalSignatures(expected, signature)) return 'wrong signature';
     // only now: a stranger's nonces must not fill the memory
-    return gate.nonces.use(nonce, time_ms, gate.now());
+    const problem = gate.nonces.use(nonce, time_ms, gate.now());
+    if (problem === null) gate.onAccepted(time_ms);
+    return problem;
   };
   const problem = body_hash === null ? null : await prove(body_hash);
   if (problem !== null) return problem;
@@ -165,7 +183,7 @@ async function authenticate(request: IncomingMessage, gate: Gate): Promise<Authe
 }
 
 /** What the headers say; or why nothing more need be looked at. */
-function readClaim(request: IncomingMessage, { now, getStart }: Gate): Claim | string {
+function readClaim(request: IncomingMessage, { now, getStart, accepted_to_ms }: Gate): Claim | string {
   const names = [TIME_HEADER, NONCE_HEADER, SIGNATURE_HEADER, BODY_HASH_HEADER];
   const [time, nonce, signature, body_hash = null] = names.map(name => request.headers[name]);
   if (typeof time !== 'string' || !/^\d{1,15}$/.test(time)) return 'no time';
@@ -176,7 +194,7 @@ function readClaim(request: IncomingMessage, { now, getStart }: Gate): Claim | s
   const skew_ms = now() - time_ms;
   if (Math.abs(skew_ms) > MOST_SKEW_MS) return `the clocks are ${Math.round(skew_ms / 1000)} s apart`;
   // its nonce may have been used then, and nobody remembers
-  if (time_ms < getStart()) return 'it was signed before this bridge started';
+  if (time_ms < getStart() || time_ms <= accepted_to_ms) return 'it was signed before this bridge started';
   return { time_ms, nonce, signature, body_hash };
 }
 
@@ -229,9 +247,9 @@ async function answerRoute(route: string, body: string, handlers: LinkHandlers):
       return write(DisconnectAnswer, await handlers.disconnect(readMessage(DisconnectRequest, body)));
     case 'GET /v1/health':
       return write(HealthAnswer, await handlers.health());
-    default:
-      throw new BridgeFailure('NOT_FOUND', 'the bridge has nothing here');
   }
+  if (route === 'GET /v1/seen' && handlers.seen) return write(SeenAnswer, await handlers.seen());
+  throw new BridgeFailure('NOT_FOUND', 'the bridge has nothing here');
 }
 
 function write<S extends z.ZodType>(schema: S, answer: z.input<S>): Answer {

@@ -22,10 +22,12 @@ const COMMANDS: Record<string, CommandEntry> = {
 };
 
 const PARENT_CHECK_MS = 500;
+const KILL_MS = 1_000;
 
 // without it each start loads Node's whole type stripper: 30 MB that a daemon keeps for its life
 enableCompileCache();
-if (process.argv[2] === 'run') restartLean();
+// who reads what we say may go away
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
 
 async function main(args: string[], signal: AbortSignal): Promise<number> {
   const [name, ...rest] = args;
@@ -80,4 +82,9 @@ function watchForEnd(): AbortSignal {
   return controller.signal;
 }
 
-process.exitCode = await main(process.argv.slice(2), watchForEnd());
+const is_daemon = process.argv[2] === 'run';
+const signal = watchForEnd();
+if (is_daemon) await restartLean(signal);
+process.exitCode = await main(process.argv.slice(2), signal);
+// a name that is still being looked up holds the process, and process.exit waits for it too
+if (is_daemon) setTimeout(() => process.kill(process.pid, 'SIGKILL'), KILL_MS).unref();

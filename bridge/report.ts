@@ -32,6 +32,11 @@ export interface ReporterOptions {
   interval_ms?: number;
   first_wait_ms?: number;
   most_wait_ms?: number;
+  /** When a batch that was put off is tried again: first, and at most. */
+  first_retry_ms?: number;
+  most_retry_ms?: number;
+  /** So often the cloud may refuse a batch for good before it is set aside. */
+  most_refusals?: number;
 }
 
 export interface ReporterTools {
@@ -46,11 +51,25 @@ export interface ReporterTools {
   random: () => number;
 }
 
-const DEFAULTS: Required<ReporterOptions> = { interval_ms: 5 * 60_000, first_wait_ms: 2_000, most_wait_ms: 5 * 60_000 };
+const DEFAULTS: Required<ReporterOptions> = {
+  interval_ms: 5 * 60_000,
+  first_wait_ms: 2_000,
+  most_wait_ms: 5 * 60_000,
+  first_retry_ms: 5 * 60_000,
+  most_retry_ms: 6 * 3_600_000,
+  most_refusals: 8,
+};
 /** The cloud says no for good: trying often is no use. */
 const REFUSED_STATUSES = new Set([401, 403, 404]);
-/** It was read, and will be refused whenever it comes. */
+/** It was read, and something in it isn't as the cloud wants it. */
 const BAD_BATCH_STATUSES = new Set([400, 413, 422]);
+/** So often a batch may fail before a report without it shows whose fault it is. */
+const MOST_FAILURES = 3;
+/**
+ * A batch that is put off gets another number, and would count twice if the cloud had it, and only its answer had been
+ * lost. But what the cloud has it doesn't read again: that wouldn't fail once more beside a report that works.
+ */
+const MOST_SUSPICIONS = 2;
 
 const Envelope = z.object({ success: z.literal(true), data: ReportAnswer });
 
@@ -150,15 +169,30 @@ export class ReportClock {
   }
 }
 
+/** A batch that failed. */
+interface Trouble {
+  failures: number;
+  /** How often the cloud took a report right after, without it. */
+  suspicions: number;
+  set_backs: number;
+  refusals: number;
+  /** By performance.now. */
+  next_try_ms: number;
+}
+
 /**
  * States: sending (one batch after another, oldest first, while any waits) → resting (until a batch comes or the
- * heartbeat is due) → sending; sending → waiting (no good answer: longer and longer, whatever comes) → sending.
+ * heartbeat is due) → sending; sending → waiting (no good answer: longer and longer, whatever comes) → sending. A batch
+ * that fails where a report without one doesn't is put off behind the others.
  */
 export class Reporter {
   readonly #tools: ReporterTools;
   readonly #options: Required<ReporterOptions>;
   readonly #clock: ReportClock;
+  /** By the batch's number. */
+  readonly #troubles = new Map<number, Trouble>();
   #failure: string | null = null;
+  #has_spool = true;
   #wake: (() => void) | null = null;
   #has_news = false;
 
@@ -195,31 +229,113 @@ export class Reporter {
   }
 
   async #sendAll(signal: AbortSignal): Promise<void> {
-    do {
+    let is_more = true;
+    while (is_more && !signal.aborted) {
       this.#has_news = false;
-      await this.#send(signal);
-    } while (this.#tools.spool.waiting > 0 && !signal.aborted);
+      is_more = await this.#send(signal);
+    }
   }
 
-  async #send(signal: AbortSignal): Promise<void> {
+  /** Answers whether there is more to be sent. */
+  async #send(signal: AbortSignal): Promise<boolean> {
+    const batch = await this.#readDue();
+    try {
+      await this.#post(batch, signal);
+    } catch (error) {
+      if (batch === null || !(error instanceof ReportFailure) || !this.#isSuspect(batch.number, error)) throw error;
+      // where this fails too, it isn't the batch
+      await this.#post(null, signal);
+      if (!(await this.#setBack(batch.number, error))) throw error;
+    }
+    return batch !== null && this.#findDue() !== undefined;
+  }
+
+  async #post(batch: { number: number; text: string } | null, signal: AbortSignal): Promise<void> {
     const { config, post, spool, watched, now } = this.#tools;
-    const batch = await spool.readOldest();
     const body = this.#write(batch?.text ?? null);
     const time_ms = this.#clock.take();
-    let answer: ReportAnswer;
-    try {
-      answer = await sendReport({ config, post, time_ms, now, body, signal });
-    } catch (error) {
-      if (!(error instanceof ReportFailure)) throw error;
-      if (error.status === 401) this.#clock.noteRefused();
-      const is_bad = batch !== null && error.is_signed && BAD_BATCH_STATUSES.has(error.status ?? 0);
-      if (!is_bad) throw error;
-      return await spool.setRefusedAside(batch.number);
-    }
+    const answer = await sendReport({ config, post, time_ms, now, body, signal }).catch((error: unknown) => {
+      if (error instanceof ReportFailure && error.status === 401) this.#clock.noteRefused();
+      throw error;
+    });
     this.#clock.noteAccepted();
-    if (answer.watched) await watched.store(answer.watched);
-    if (batch && !answer.batch_taken) throw new ReportFailure('the cloud did not take the batch');
-    if (batch) await spool.forget(batch.number);
+    try {
+      if (batch && answer.batch_taken) {
+        this.#troubles.delete(batch.number);
+        await spool.forget(batch.number);
+      }
+    } finally {
+      if (answer.watched) await watched.store(answer.watched);
+    }
+    if (batch && !answer.batch_taken) throw new ReportFailure('the cloud did not take the batch', 200, true);
+  }
+
+  /** The first batch whose time it is; the others are put behind it, since the cloud takes no number after a higher one. */
+  async #readDue(): Promise<{ number: number; text: string } | null> {
+    const { spool, log } = this.#tools;
+    try {
+      await spool.load();
+      const due = this.#findDue();
+      const later = due === undefined ? [] : spool.numbers.slice(0, spool.numbers.indexOf(due));
+      for (const number of later) await this.#putOff(number);
+      const batch = due === undefined ? null : await spool.readOldest();
+      this.#has_spool = true;
+      return batch;
+    } catch (error) {
+      if (this.#has_spool) log('spool_failed', { error: nameError(error) });
+      this.#has_spool = false;
+      return null;
+    }
+  }
+
+  #findDue(): number | undefined {
+    const now_ms = performance.now();
+    return this.#tools.spool.numbers.find(number => (this.#troubles.get(number)?.next_try_ms ?? 0) <= now_ms);
+  }
+
+  /** Whether it may be the batch's own fault that the report failed. */
+  #isSuspect(number: number, { is_refusal, is_signed, status }: ReportFailure): boolean {
+    if (is_refusal) return false;
+    const trouble = this.#troubles.get(number) ?? {
+      failures: 0,
+      suspicions: 0,
+      set_backs: 0,
+      refusals: 0,
+      next_try_ms: 0,
+    };
+    this.#troubles.set(number, trouble);
+    trouble.failures++;
+    return trouble.failures >= MOST_FAILURES || (is_signed && BAD_BATCH_STATUSES.has(status ?? 0));
+  }
+
+  /**
+   * The cloud takes reports, but not with this batch. That may be the cloud's mistake: it is tried again, rarely. False
+   * where that isn't sure yet.
+   */
+  async #setBack(number: number, { message, is_signed, status }: ReportFailure): Promise<boolean> {
+    const { spool, log } = this.#tools;
+    const { first_retry_ms, most_retry_ms, most_refusals } = this.#options;
+    const trouble = this.#troubles.get(number);
+    if (!trouble || ++trouble.suspicions < MOST_SUSPICIONS) return false;
+    if (is_signed && BAD_BATCH_STATUSES.has(status ?? 0)) trouble.refusals++;
+    if (trouble.refusals >= most_refusals) {
+      this.#troubles.delete(number);
+      await spool.setRefusedAside(number);
+      return true;
+    }
+    const wait_ms = Math.min(most_retry_ms, first_retry_ms * 2 ** Math.min(trouble.set_backs++, 30));
+    trouble.failures = MOST_FAILURES;
+    trouble.next_try_ms = performance.now() + wait_ms;
+    log('batch_put_off', { number, reason: message, again_in_ms: wait_ms });
+    await this.#putOff(number);
+    return true;
+  }
+
+  async #putOff(number: number): Promise<void> {
+    const trouble = this.#troubles.get(number);
+    const put = await this.#tools.spool.putOff(number);
+    this.#troubles.delete(number);
+    if (trouble) this.#troubles.set(put, trouble);
   }
 
   /** The batch's own text goes in as it lies on the disk: parsing it again would cost memory and tell nothing. */
@@ -235,7 +351,7 @@ export class Reporter {
     if (this.#has_news) return Promise.resolve();
     const woken = new AbortController();
     this.#wake = () => woken.abort();
-    return pause(time_ms, AbortSignal.any([signal, woken.signal])).finally(() => (this.#wake = null));
+    return pause(time_ms, signal, woken.signal).finally(() => (this.#wake = null));
   }
 
   #noteGood(): void {

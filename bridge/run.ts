@@ -5,9 +5,17 @@ import type { BridgeTools } from './apply/apply.ts';
 import { type PoolOptions, RouterPool } from './apply/router-pool.ts';
 import { RouterQueue } from './apply/router-queue.ts';
 import { makeSealedOpener } from './apply/sealed.ts';
+import { Refusals } from './apply/refusals.ts';
 import { Backoff, pause } from './backoff.ts';
 import { collectGarbage } from './collect-garbage.ts';
-import { chooseStateDir, readBridgeVersion, requireConfig, RouterJournal, SetupError } from './config.ts';
+import {
+  type BridgeConfig,
+  chooseStateDir,
+  readBridgeVersion,
+  requireConfig,
+  RouterJournal,
+  SetupError,
+} from './config.ts';
 import type { ROUTER_STATES, RouterAccess } from '../src/protocol/messages.ts';
 import { makeHandlers } from './handlers.ts';
 import { type LinkHandlers, startLink } from './link.ts';
@@ -15,7 +23,9 @@ import { type Log, makeLog, nameError } from './log.ts';
 import { Watcher, type WatcherOptions } from './measure/watcher.ts';
 import { postText } from './post-text.ts';
 import { Reporter, type ReporterOptions } from './report.ts';
+import { RequestTimes } from './request-times.ts';
 import { Spool } from './spool.ts';
+import { lockState, type StateLock } from './state-lock.ts';
 import { Tunnel, type TunnelOptions } from './tunnel.ts';
 import { WatchedStore } from './watched.ts';
 
@@ -83,6 +93,7 @@ export async function run(args: string[], signal: AbortSignal): Promise<number> 
     return 0;
   }
   try {
+    if (signal.aborted) return 0;
     const bridge = await startBridge({ ...options, log: makeLog(line => process.stderr.write(line)) });
     process.stdout.write(`bridge ${bridge.name} listening on 127.0.0.1:${bridge.port}\n`);
     if (!signal.aborted) await once(signal, 'abort');
@@ -95,12 +106,27 @@ export async function run(args: string[], signal: AbortSignal): Promise<number> 
 }
 
 export async function startBridge(options: BridgeOptions): Promise<RunningBridge> {
-  const { state_dir, port, log, now = Date.now, random = Math.random } = options;
-  const config = await requireConfig(state_dir);
+  const config = await requireConfig(options.state_dir);
+  const lock = await lockState(options.state_dir);
+  try {
+    return await startLocked(options, config, lock);
+  } catch (error) {
+    await lock.release();
+    throw error;
+  }
+}
+
+async function loadTools({ state_dir, log, pool }: BridgeOptions, config: BridgeConfig): Promise<BridgeTools> {
   const journal = new RouterJournal(state_dir);
-  await journal.load();
+  const refusals = new Refusals({ state_dir, secret: config.signing_secret, log });
+  await Promise.all([journal.load(), refusals.load()]);
   const openSealed = await makeSealedOpener(config.private_key);
-  const tools = { journal, pool: new RouterPool(options.pool), queue: new RouterQueue(), openSealed };
+  return { journal, pool: new RouterPool({ refusals, ...pool }), queue: new RouterQueue(), openSealed };
+}
+
+async function startLocked(options: BridgeOptions, config: BridgeConfig, lock: StateLock): Promise<RunningBridge> {
+  const { state_dir, port, log, now = Date.now, random = Math.random } = options;
+  const tools = await loadTools(options, config);
   const version = await readBridgeVersion();
   const spool = new Spool({ state_dir, log, now });
   const watched = new WatchedStore({ state_dir, private_key: config.private_key, log });
@@ -121,16 +147,17 @@ export async function startBridge(options: BridgeOptions): Promise<RunningBridge
     getTunnelState: () => tunnel.state,
     countWaitingBatches: () => spool.waiting,
   });
-  const signing_secret = config.signing_secret;
+  const times = new RequestTimes(state_dir);
   const link = await startLink({
     port,
-    signing_secret,
-    handlers: addWatched(handlers, tools, watched, () => reporter.poke()),
+    signing_secret: config.signing_secret,
+    handlers: addWatched(handlers, tools, { watched, watcher, askForNews: () => reporter.poke() }),
     log,
     now,
+    accepted_to_ms: await times.load(now()),
+    onAccepted: time_ms => times.note(time_ms),
   });
   log('started', { bridge_id: config.bridge_id, port: link.port });
-  // not before the port is ours: another bridge on this folder would be writing there
   await spool.load().catch((error: unknown) => log('spool_failed', { error: nameError(error) }));
   const parts = [
     ...(options.measure === false ? [] : [{ name: 'watcher', run: (signal: AbortSignal) => watcher.run(signal) }]),
@@ -145,7 +172,7 @@ export async function startBridge(options: BridgeOptions): Promise<RunningBridge
     await Promise.all([tunnelling.stop(), tools.pool.close()]);
     if (!is_finished) await Promise.race([finished, wait(500)]);
     link.drop();
-    await journal.save();
+    await Promise.all([tools.journal.save(), times.save()]).finally(() => lock.release());
     log('stopped', { is_finished });
   };
   return { name: config.name, port: link.port, stop };
@@ -161,8 +188,7 @@ const readSettings = <T>(settings: boolean | T | undefined) => (typeof settings 
 function addWatched(
   handlers: LinkHandlers,
   { journal, pool, queue }: BridgeTools,
-  watched: WatchedStore,
-  askForNews: () => void,
+  { watched, watcher, askForNews }: { watched: WatchedStore; watcher: Watcher; askForNews: () => void },
 ): LinkHandlers {
   const asked = new Map<string, string>();
   const noteRouter = (router: RouterAccess) => {
@@ -194,10 +220,13 @@ function addWatched(
       return answer;
     },
     health: async () => {
-      const ids = new Set([...journal.router_ids, ...(watched.current?.routers ?? []).map(({ id }) => id)]);
+      const ids = new Set(watched.current?.routers.map(({ id }) => id));
+      // one that was given up is no more than a number in the journal
+      for (const id of journal.router_ids) if (tellState(id) !== 'idle') ids.add(id);
       const routers = Array.from(ids, id => ({ id, state: tellState(id), revision: journal.getRevision(id) }));
       return { ...(await handlers.health()), routers };
     },
+    seen: async () => ({ routers: watcher.listSeen() }),
   };
 }
 

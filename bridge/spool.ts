@@ -4,9 +4,12 @@
  *   spool/<spool id>/batch-<number>-<time>.json    waits for the cloud
  *                    batch-<number>-<time>.taken   the newest, when the cloud has it: keeps the number
  *                    batch-<number>-<time>.damaged, .refused   set aside for a person to look at
+ *                    batch-<number>-<time>.part    waits, once there is one with a higher number; otherwise it is nothing
  *                    counters-<router id>-<number>.json
  *
  * Counters are written before the batch of their number and count only once that is there: then both do or neither.
+ * A batch's number is the one in its name: one that is put off is renamed to the highest, since the cloud takes no number
+ * below the last that it took.
  */
 import { randomUUID } from 'node:crypto';
 import { readdir, rm } from 'node:fs/promises';
@@ -14,16 +17,20 @@ import { join } from 'node:path';
 import type { MeasurementBatch } from '../src/protocol/messages.ts';
 import { addHash, checkHash, type Disk, DISK, replaceFile } from './files.ts';
 import type { Log } from './log.ts';
+import { packBatch } from './pack-batch.ts';
 
 export const SPOOL_FOLDER = 'spool';
 const UUID = /^[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}$/;
-const BATCH = /^batch-(\d{12})-(\d+)\.(json|taken|damaged|refused)$/;
+const BATCH = /^batch-(\d{12})-(\d+)\.(json|taken|damaged|refused|part)$/;
+/** In a batch's text, right after the spool's id. */
+const NUMBER = /"number":\d+/;
+const MOST_HEAD = 200;
 const COUNTERS = /^counters-([\da-f-]{36})-(\d{12})\.json$/;
-const MOST_AGE_MS = 7 * 24 * 3_600_000;
 const MOST_BYTES = 256 * 1024 * 1024;
-const MOST_SET_ASIDE = 10;
+/** Far below what the cloud reads of one report. */
+const MOST_BATCH_BYTES = 4 * 1024 * 1024;
 
-type Suffix = 'json' | 'taken' | 'damaged' | 'refused';
+type Suffix = 'json' | 'taken' | 'damaged' | 'refused' | 'part';
 
 export interface SpoolOptions {
   state_dir: string;
@@ -31,7 +38,7 @@ export interface SpoolOptions {
   now: () => number;
   disk?: Disk;
   most_bytes?: number;
-  most_age_ms?: number;
+  most_batch_bytes?: number;
 }
 
 interface Stored {
@@ -57,7 +64,7 @@ export class Spool {
   /** Oldest first. */
   #waiting: Stored[] = [];
   #taken: Stored | null = null;
-  #set_aside: { number: number; path: string }[] = [];
+  #set_aside: (Stored & { suffix: Suffix })[] = [];
   /** Router's id → the number of its counters that hold. */
   #counters = new Map<string, number>();
   #last: Promise<unknown> = Promise.resolve();
@@ -72,6 +79,11 @@ export class Spool {
     return this.#waiting.length;
   }
 
+  /** Of those that wait, oldest first. */
+  get numbers(): number[] {
+    return this.#waiting.map(({ number }) => number);
+  }
+
   /** Batches that were lost because the spool was full, since this process began. */
   get dropped(): number {
     return this.#dropped;
@@ -81,18 +93,29 @@ export class Spool {
     return this.#inTurn(async () => undefined);
   }
 
-  /** On disk when it resolves, as are its counters. Answers its number. */
+  /** On disk when it resolves, as are its counters; one that is too large becomes several. Answers the last number. */
   add({ routers, devices, counters }: NewBatch): Promise<number> {
     return this.#inTurn(async () => {
-      const number = this.#newest + 1;
-      const measured_at_ms = this.#options.now();
-      const batch = { spool_id: this.#spool_id, number, measured_at_ms, routers, devices } satisfies MeasurementBatch;
-      for (const [id, text] of counters) await replaceFile(this.#nameCounters(id, number), addHash(text), this.#disk);
-      const text = addHash(JSON.stringify(batch));
-      const stored: Stored = { number, measured_at_ms, bytes: text.length };
-      await replaceFile(this.#nameBatch(stored, 'json'), text, this.#disk);
+      const { now, most_batch_bytes = MOST_BATCH_BYTES } = this.#options;
+      const measured_at_ms = now();
+      const parts: Stored[] = [];
+      const contents = packBatch({ routers, devices }, most_batch_bytes);
+      const number = this.#newest + contents.length;
+      for (const [at, content] of contents.entries()) {
+        const is_last = at === contents.length - 1;
+        const head = { spool_id: this.#spool_id, number: this.#newest + 1 + at, measured_at_ms };
+        const json = JSON.stringify({ ...head, ...content } satisfies MeasurementBatch);
+        const part: Stored = { number: head.number, measured_at_ms, bytes: Buffer.byteLength(json) };
+        if (is_last) {
+          for (const [id, count] of counters)
+            await replaceFile(this.#nameCounters(id, number), addHash(count), this.#disk);
+        }
+        await replaceFile(this.#nameBatch(part, is_last ? 'json' : 'part'), addHash(json), this.#disk);
+        parts.push(part);
+      }
+      for (const part of parts.slice(0, -1)) await this.#rename(part, 'part', 'json');
       this.#newest = number;
-      this.#waiting.push(stored);
+      this.#waiting.push(...parts);
       await this.#removeTaken();
       for (const id of counters.keys()) await this.#noteCounters(id, number);
       await this.#dropOldest();
@@ -108,7 +131,7 @@ export class Spool {
         if (!stored) return null;
         const file = await this.#disk.read(this.#nameBatch(stored, 'json'));
         const text = file === null ? null : checkHash(file);
-        if (text !== null) return { number: stored.number, text };
+        if (text !== null) return { number: stored.number, text: setNumber(text, stored.number) };
         await this.#setAside(stored, 'damaged');
       }
     });
@@ -120,10 +143,25 @@ export class Spool {
       const stored = this.#waiting.find(waiting => waiting.number === number);
       if (!stored) return;
       if (number === this.#newest) {
-        await this.#disk.rename(this.#nameBatch(stored, 'json'), this.#nameBatch(stored, 'taken'));
+        await this.#rename(stored, 'json', 'taken');
         this.#taken = stored;
       } else await this.#disk.remove(this.#nameBatch(stored, 'json'));
       this.#waiting = this.#waiting.filter(waiting => waiting !== stored);
+    });
+  }
+
+  /** It is in the way of the others now: it comes after all of them, under another number, which it answers. */
+  putOff(number: number): Promise<number> {
+    return this.#inTurn(async () => {
+      const stored = this.#waiting.find(waiting => waiting.number === number);
+      if (!stored || this.#waiting.length === 1) return number;
+      const last: Stored = { ...stored, number: this.#newest + 1 };
+      await this.#disk.rename(this.#nameBatch(stored, 'json'), this.#nameBatch(last, 'json'));
+      await this.#disk.syncFolder(this.#folder);
+      this.#newest = last.number;
+      this.#waiting = [...this.#waiting.filter(waiting => waiting !== stored), last];
+      await this.#removeTaken();
+      return last.number;
     });
   }
 
@@ -201,12 +239,17 @@ export class Spool {
       return [{ number: Number(number), measured_at_ms: Number(time), bytes, suffix: suffix as Suffix, name }];
     });
     batches.sort((a, b) => a.number - b.number);
-    this.#newest = batches.at(-1)?.number ?? 0;
+    this.#newest = batches.findLast(({ suffix }) => suffix !== 'part')?.number ?? 0;
     for (const { suffix, name, ...stored } of batches) {
+      const is_left = stored.number >= this.#newest;
       if (suffix === 'json') this.#waiting.push(stored);
-      else if (suffix === 'taken' && stored.number < this.#newest) await this.#disk.remove(join(this.#folder, name));
+      else if (suffix === 'part' && !is_left) {
+        await this.#rename(stored, 'part', 'json');
+        this.#waiting.push(stored);
+      } else if (suffix === 'part' || (suffix === 'taken' && !is_left))
+        await this.#disk.remove(join(this.#folder, name));
       else if (suffix === 'taken') this.#taken = stored;
-      else this.#set_aside.push({ number: stored.number, path: join(this.#folder, name) });
+      else this.#set_aside.push({ ...stored, suffix });
     }
   }
 
@@ -235,39 +278,36 @@ export class Spool {
   }
 
   async #dropOldest(): Promise<void> {
-    const { most_bytes = MOST_BYTES, most_age_ms = MOST_AGE_MS, log, now } = this.#options;
-    let bytes = this.#waiting.reduce((sum, stored) => sum + stored.bytes, 0);
+    const { most_bytes = MOST_BYTES, log } = this.#options;
+    const all = [...this.#set_aside, ...this.#waiting];
+    let bytes = all.reduce((sum, stored) => sum + stored.bytes, 0);
     const dropped: number[] = [];
-    // the newest stays, whatever its size: it keeps the number
-    while (this.#waiting.length > 1) {
-      const [oldest] = this.#waiting;
-      if (!oldest || (bytes <= most_bytes && now() - oldest.measured_at_ms <= most_age_ms)) break;
-      await this.#disk.remove(this.#nameBatch(oldest, 'json'));
-      this.#waiting.shift();
+    for (const oldest of all.sort((a, b) => a.number - b.number)) {
+      // the newest stays, whatever its size: it keeps the number
+      if (bytes <= most_bytes || oldest.number === this.#newest) break;
+      const suffix = this.#set_aside.find(({ number }) => number === oldest.number)?.suffix ?? 'json';
+      await this.#disk.remove(this.#nameBatch(oldest, suffix));
+      this.#set_aside = this.#set_aside.filter(({ number }) => number !== oldest.number);
+      this.#waiting = this.#waiting.filter(({ number }) => number !== oldest.number);
       bytes -= oldest.bytes;
       dropped.push(oldest.number);
     }
     if (dropped.length === 0) return;
     this.#dropped += dropped.length;
     const [first = 0] = dropped;
-    log('batches_dropped', {
-      first,
-      last: dropped.at(-1) ?? 0,
-      count: dropped.length,
-      dropped_until_now: this.#dropped,
-    });
+    const last = dropped.at(-1) ?? 0;
+    log('batches_dropped', { first, last, count: dropped.length, dropped_until_now: this.#dropped });
   }
 
   async #setAside(stored: Stored, suffix: 'damaged' | 'refused'): Promise<void> {
-    const path = this.#nameBatch(stored, suffix);
     this.#options.log('batch_set_aside', { number: stored.number, why: suffix });
-    await this.#disk.rename(this.#nameBatch(stored, 'json'), path);
+    await this.#rename(stored, 'json', suffix);
     this.#waiting = this.#waiting.filter(waiting => waiting !== stored);
-    this.#set_aside.push({ number: stored.number, path });
-    const [oldest] = this.#set_aside;
-    if (!oldest || this.#set_aside.length <= MOST_SET_ASIDE || oldest.number === this.#newest) return;
-    await this.#disk.remove(oldest.path);
-    this.#set_aside.shift();
+    this.#set_aside.push({ ...stored, suffix });
+  }
+
+  async #rename(stored: Stored, from: Suffix, to: Suffix): Promise<void> {
+    await this.#disk.rename(this.#nameBatch(stored, from), this.#nameBatch(stored, to));
   }
 
   #nameBatch({ number, measured_at_ms }: Stored, suffix: Suffix): string {
@@ -279,10 +319,17 @@ export class Spool {
   }
 }
 
+/** A large text isn't copied where it's right already. */
+function setNumber(text: string, number: number): string {
+  const [written] = NUMBER.exec(text.slice(0, MOST_HEAD)) ?? [];
+  const wanted = `"number":${number}`;
+  return written === wanted ? text : text.replace(NUMBER, wanted);
+}
+
 /** For the doctor: what waits, without touching anything. */
 export async function lookAtSpool(
   state_dir: string,
-): Promise<{ waiting: number; bytes: number; oldest_ms: number | null }> {
+): Promise<{ waiting: number; bytes: number; oldest_ms: number | null; set_aside: string[] }> {
   const root = join(state_dir, SPOOL_FOLDER);
   const [id] = await listSpools(root);
   const files = id === undefined ? [] : await DISK.list(join(root, id));
@@ -291,7 +338,11 @@ export async function lookAtSpool(
     return suffix === 'json' ? [{ bytes, time_ms: Number(time) }] : [];
   });
   const oldest_ms = waiting.length === 0 ? null : Math.min(...waiting.map(({ time_ms }) => time_ms));
-  return { waiting: waiting.length, bytes: waiting.reduce((sum, { bytes }) => sum + bytes, 0), oldest_ms };
+  const set_aside = files
+    .map(({ name }) => name)
+    .filter(name => /^(damaged|refused)$/.test(BATCH.exec(name)?.[3] ?? ''));
+  const bytes = waiting.reduce((sum, stored) => sum + stored.bytes, 0);
+  return { waiting: waiting.length, bytes, oldest_ms, set_aside };
 }
 
 /** There is one, unless somebody put another there by hand. */

@@ -25,9 +25,18 @@ export interface TunnelOptions {
   stop_ms?: number;
   first_wait_ms?: number;
   most_wait_ms?: number;
+  /** Up for so long without a break, its past failures are forgotten. */
+  steady_ms?: number;
 }
 
-const DEFAULTS = { poll_ms: 2_000, hang_ms: 60_000, stop_ms: 3_000, first_wait_ms: 2_000, most_wait_ms: 120_000 };
+const DEFAULTS = {
+  poll_ms: 2_000,
+  hang_ms: 60_000,
+  stop_ms: 3_000,
+  first_wait_ms: 2_000,
+  most_wait_ms: 120_000,
+  steady_ms: 60_000,
+};
 const READY_LIMIT_MS = 2_000;
 const MOST_LINE_LENGTH = 500;
 const MOST_LINES_A_RUN = 200;
@@ -89,20 +98,21 @@ export class Tunnel {
 
   /** Asks whether it is ready until it has ended or hangs; answers the latter in words. */
   async #watch(run: Run, backoff: Backoff, is_over: () => boolean, signal: AbortSignal): Promise<string | null> {
-    const { poll_ms, hang_ms } = this.#options;
+    const { poll_ms, hang_ms, steady_ms } = this.#options;
+    // one for the whole run: what is hung on `ended` at each poll stays there as long as cloudflared runs
+    const over = new AbortController();
+    void run.ended.then(() => over.abort());
     let ready_ms = performance.now();
+    let up_ms: number | null = null;
     while (!is_over()) {
       const is_ready = await askReady(run.metrics_port);
       if (is_over()) break;
       this.#setState(is_ready ? 'up' : 'starting');
-      if (is_ready) {
-        ready_ms = performance.now();
-        backoff.reset();
-      }
+      up_ms = is_ready ? (up_ms ?? performance.now()) : null;
+      if (is_ready) ready_ms = performance.now();
+      if (up_ms !== null && performance.now() - up_ms >= steady_ms) backoff.reset();
       if (performance.now() - ready_ms >= hang_ms) return `it was not ready for ${Math.round(hang_ms / 1000)} s`;
-      const waiting = new AbortController();
-      void run.ended.then(() => waiting.abort());
-      await pause(poll_ms, AbortSignal.any([signal, waiting.signal]));
+      await pause(poll_ms, signal, over.signal);
     }
     return null;
   }
@@ -137,6 +147,7 @@ export class Tunnel {
     const secrets = listSecrets(token);
     let count = 0;
     if (!child.stderr) return;
+    child.stderr.on('error', () => undefined);
     createInterface({ input: child.stderr }).on('line', line => {
       // what it has to say stands at its start; a tunnel that flaps for days must not fill the disk
       if (++count > MOST_LINES_A_RUN) return;

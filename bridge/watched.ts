@@ -5,7 +5,7 @@ import { Watched } from '../src/protocol/messages.ts';
 import { makeOpener } from './apply/sealed.ts';
 import type { BridgeConfig } from './config.ts';
 import { type Disk, DISK, parseJson, replaceFile } from './files.ts';
-import type { Log } from './log.ts';
+import { type Log, nameError } from './log.ts';
 
 export const WATCHED_FILE = 'watched.json';
 
@@ -22,6 +22,7 @@ export class WatchedStore {
   readonly #options: WatchedOptions;
   readonly #disk: Disk;
   #watched: Watched | null = null;
+  #opening: { watched: Watched; passwords: Promise<ReadonlyMap<string, string>> } | null = null;
 
   constructor(options: WatchedOptions) {
     this.#options = options;
@@ -42,25 +43,40 @@ export class WatchedStore {
     await this.openPasswords();
   }
 
+  /** Holds from now on; a disk that can't keep it costs no more than being told again after a restart. */
   async store(watched: Watched): Promise<void> {
-    await replaceFile(this.#path, `${JSON.stringify(watched)}\n`, this.#disk);
     this.#watched = watched;
     const { routers, devices } = watched;
     this.#options.log('watched_changed', { routers: routers.length, devices: devices.length });
+    await replaceFile(this.#path, `${JSON.stringify(watched)}\n`, this.#disk).catch((error: unknown) => {
+      this.#options.log('watched_not_kept', { error: nameError(error) });
+    });
   }
 
-  /** Router's id → password; opened each time, so that they don't lie about in memory. */
-  async openPasswords(): Promise<ReadonlyMap<string, string>> {
-    if (!this.#watched) return new Map();
+  /** Router's id → password; opened each time, so that they don't lie about in memory, but once for all who ask at once. */
+  openPasswords(): Promise<ReadonlyMap<string, string>> {
+    const watched = this.#watched;
+    if (!watched) return Promise.resolve(new Map());
+    if (this.#opening?.watched === watched) return this.#opening.passwords;
+    const opening = { watched, passwords: this.#open(watched) };
+    this.#opening = opening;
+    const finish = () => {
+      if (this.#opening === opening) this.#opening = null;
+    };
+    opening.passwords.then(finish, finish);
+    return opening.passwords;
+  }
+
+  async #open(watched: Watched): Promise<ReadonlyMap<string, string>> {
     const open = await makeOpener(this.#options.private_key);
-    const opened = await open(this.#watched.sealed_passwords);
+    const opened = await open(watched.sealed_passwords);
     const passwords = Passwords.safeParse(opened?.value);
     if (passwords.success) return new Map(Object.entries(passwords.data));
     this.#options.log('watched_not_ours', {
       asks: 'the cloud for it anew',
       why: "it isn't sealed to this bridge's key",
     });
-    this.#watched = null;
+    if (this.#watched === watched) this.#watched = null;
     return new Map();
   }
 

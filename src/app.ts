@@ -8,6 +8,7 @@ import type { App } from './http/definition.ts';
 import { BEARER, OPENAPI_OPTIONS } from './http/openapi.ts';
 import { API_BASE, listRoutes } from './http/resource.ts';
 import { logFailure, logLine } from './log.ts';
+import { SIGNATURE_HEADER } from './protocol/signature.ts';
 import { resources } from './resources/index.ts';
 import { openDirectory } from './tenancy/directory.ts';
 
@@ -34,6 +35,8 @@ base.use(async (c, next) => {
   c.set('ambient', ambient);
   c.header('X-Request-Id', ambient.request_id);
   await next();
+  if (c.var.signAnswer)
+    c.res.headers.set(SIGNATURE_HEADER, await c.var.signAnswer(c.res.status, await c.res.clone().text()));
   const { stats } = c.var.ctx?.db ?? { stats: undefined };
   logLine(c.env, {
     level: 'info',

@@ -31,8 +31,14 @@ export async function readFacts(connection: RouterConnection) {
     identity: identity.name ?? null,
     board_name: resource['board-name'] ?? board['board-name'] ?? board.model ?? null,
     version: resource.version ?? null,
-    uptime_seconds: uptime_seconds === null ? null : Math.floor(uptime_seconds),
+    uptime_seconds: readWhole(uptime_seconds),
   };
+}
+
+/** Null where it is nonsense. */
+export function readWhole(value: number | null): number | null {
+  const whole = Math.floor(value ?? NaN);
+  return Number.isSafeInteger(whole) && whole >= 0 ? whole : null;
 }
 
 /** Nothing where the router refuses: a virtual one has no /system/routerboard. */

@@ -1,8 +1,8 @@
 import { type ConnectionOptions, RouterConnection } from '../routeros/connection.ts';
 import { RouterError } from '../routeros/errors.ts';
 import type { RouterAccess } from '../../src/protocol/messages.ts';
+import { Refusals } from './refusals.ts';
 
-const REFUSAL_MS = 60_000;
 const KEEPALIVE_MS = 15_000;
 
 /** What is known of a router without asking it. */
@@ -15,6 +15,8 @@ export interface PoolOptions {
   idle_ms?: number;
   connect_timeout_ms?: number;
   command_timeout_ms?: number;
+  /** Of this process alone unless told. */
+  refusals?: Refusals;
 }
 
 export interface Lease {
@@ -28,7 +30,7 @@ export interface Lease {
 export interface HowToTake {
   /** On a new connection, whatever is open. */
   is_fresh?: boolean;
-  /** Nobody waits for it: credentials that were refused once are not tried again at all. */
+  /** Nobody waits for it. */
   is_watching?: boolean;
   /** Ends the connecting. */
   signal?: AbortSignal;
@@ -38,20 +40,15 @@ interface Held {
   key: string;
   connection: RouterConnection;
   latency_ms: number;
+  opened_ms: number;
   idle_timer: NodeJS.Timeout | null;
-}
-
-interface Refusal {
-  key: string;
-  until_ms: number;
-  message: string;
 }
 
 /** One open connection for each router. The queue sees to it that nobody takes one that is in use. */
 export class RouterPool {
   readonly #options: PoolOptions;
   readonly #held = new Map<string, Held>();
-  readonly #refusals = new Map<string, Refusal>();
+  readonly #refusals: Refusals;
   readonly #unreachable = new Set<string>();
   readonly #connecting = new Set<string>();
   #kept: ReadonlySet<string> = new Set();
@@ -59,6 +56,7 @@ export class RouterPool {
 
   constructor(options: PoolOptions = {}) {
     this.#options = options;
+    this.#refusals = options.refusals ?? new Refusals();
   }
 
   /** The open connection or, where there is none for just these credentials, a new one. */
@@ -72,15 +70,21 @@ export class RouterPool {
       return { connection, latency_ms, commands_before: connection.commands_sent };
     }
     await this.discard(router.id);
-    this.#refuseRepeat(router.id, key, how.is_watching ?? false);
+    if (!how.is_fresh) this.#refuseRepeat(router.id, options, how.is_watching ?? false);
     return await this.#open(router.id, key, options, how.signal);
   }
 
-  /** These stay connected, also while nobody needs them. */
+  /** These stay connected, also while nobody needs them; of others nothing is remembered. */
   keep(router_ids: ReadonlySet<string>): void {
-    const others = [...this.#kept].filter(id => !router_ids.has(id));
+    const others = [...this.#kept, ...this.#unreachable, ...this.#refusals.router_ids].filter(
+      id => !router_ids.has(id),
+    );
     this.#kept = router_ids;
-    for (const id of others) this.release(id);
+    for (const id of others) {
+      this.release(id);
+      this.#unreachable.delete(id);
+      this.#refusals.forget(id);
+    }
   }
 
   /** Keeps the connection for the next one, for a while. */
@@ -101,6 +105,12 @@ export class RouterPool {
     await held.connection.close();
   }
 
+  /** How long its connection has stood; null where there is none. */
+  getAge(router_id: string): number | null {
+    const held = this.#held.get(router_id);
+    return !held || held.connection.closed ? null : this.#now() - held.opened_ms;
+  }
+
   getState(router_id: string): RouterState {
     const is_lost = this.#unreachable.has(router_id);
     if (this.#connecting.has(router_id) && !is_lost) return 'connecting';
@@ -113,6 +123,7 @@ export class RouterPool {
   async close(): Promise<void> {
     this.#closing.abort();
     await Promise.all([...this.#held.keys()].map(router_id => this.discard(router_id)));
+    await this.#refusals.settle();
   }
 
   async #open(router_id: string, key: string, options: ConnectionOptions, own?: AbortSignal): Promise<Lease> {
@@ -123,14 +134,16 @@ export class RouterPool {
     try {
       const connection = await RouterConnection.open(options, own ? AbortSignal.any([signal, own]) : signal);
       const latency_ms = Math.round(this.#now() - started_ms);
-      this.#held.set(router_id, { key, connection, latency_ms, idle_timer: null });
-      this.#refusals.delete(router_id);
+      this.#held.set(router_id, { key, connection, latency_ms, opened_ms: this.#now(), idle_timer: null });
+      this.#refusals.forget(router_id);
       this.#unreachable.delete(router_id);
       if (signal.aborted) await this.discard(router_id);
       return { connection, latency_ms, commands_before: 0 };
     } catch (error) {
-      if (error instanceof RouterError && error.kind === 'login') this.#noteRefusal(router_id, key, error.message);
-      else this.#unreachable.add(router_id);
+      if (error instanceof RouterError && error.kind === 'login') {
+        this.#refusals.note(router_id, nameCredentials(options), error.message);
+        this.#unreachable.delete(router_id);
+      } else this.#unreachable.add(router_id);
       throw error;
     } finally {
       this.#connecting.delete(router_id);
@@ -138,22 +151,11 @@ export class RouterPool {
   }
 
   /** Firewalls ban those who try a wrong password again and again. */
-  #refuseRepeat(router_id: string, key: string, is_watching: boolean): void {
-    const refusal = this.#refusals.get(router_id);
-    if (!refusal || refusal.key !== key) return;
-    if (is_watching) throw new RouterError('login', refusal.message);
-    if (refusal.until_ms <= this.#now()) return;
-    const left_s = Math.ceil((refusal.until_ms - this.#now()) / 1000);
-    throw new RouterError('login', `${refusal.message}; not tried again for ${left_s} s unless the password changes`);
-  }
-
-  #noteRefusal(router_id: string, key: string, message: string): void {
-    const now_ms = this.#now();
-    for (const [id, { until_ms }] of this.#refusals) {
-      if (until_ms <= now_ms && !this.#kept.has(id)) this.#refusals.delete(id);
-    }
-    this.#refusals.set(router_id, { key, message, until_ms: now_ms + REFUSAL_MS });
-    this.#unreachable.delete(router_id);
+  #refuseRepeat(router_id: string, options: ConnectionOptions, is_watching: boolean): void {
+    const message = this.#refusals.find(router_id, nameCredentials(options));
+    if (message === null) return;
+    const until = 'not tried again until the password changes or a test gets in';
+    throw new RouterError('login', is_watching ? message : `${message}; ${until}`);
   }
 
   #describe(router: RouterAccess, password: string): ConnectionOptions {
@@ -166,4 +168,11 @@ export class RouterPool {
   #now(): number {
     return this.#options.now_ms?.() ?? performance.now();
   }
+}
+
+type Credentials = Pick<ConnectionOptions, 'host' | 'port' | 'username' | 'password'>;
+
+/** What a router refuses or not. */
+export function nameCredentials({ host, port, username, password }: Credentials): string {
+  return JSON.stringify([host, port, username, password]);
 }

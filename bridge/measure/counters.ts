@@ -72,14 +72,15 @@ function countMoved(is_first: boolean, known: Counter | undefined, { uptime_seco
   const is_new_session = uptime_seconds !== null && uptime_seconds < known.uptime_seconds;
   if (is_new_session) return { interval_seconds: uptime_seconds, ...whole };
   const interval_seconds = uptime_seconds === null ? 0 : uptime_seconds - known.uptime_seconds;
-  // somebody set the counters back, or they wrapped
-  if (traffic.rx_bytes < last.rx_bytes || traffic.tx_bytes < last.tx_bytes) return { interval_seconds, ...whole };
   return {
     interval_seconds,
-    upload_bytes: traffic.rx_bytes - last.rx_bytes,
-    download_bytes: traffic.tx_bytes - last.tx_bytes,
+    upload_bytes: countUp(last.rx_bytes, traffic.rx_bytes),
+    download_bytes: countUp(last.tx_bytes, traffic.tx_bytes),
   };
 }
+
+/** One that went back was set back or wrapped, which the other direction need not have. */
+const countUp = (before: number, after: number) => (after < before ? after : after - before);
 
 /** Ids begin anew when a router does; with the name, another user's session is not taken for the one before. */
 function makeKey({ session_id, name }: { session_id: string; name: string }): string {

@@ -7,15 +7,22 @@ export class Lanes {
     this.#free = count;
   }
 
-  async run<T>(work: () => Promise<T>): Promise<T> {
+  /** The work may leave its lane before it ends. */
+  async run<T>(work: (leave: () => void) => Promise<T>): Promise<T> {
     if (this.#free > 0) this.#free--;
     else await new Promise<void>(resolve => this.#waiting.push(resolve));
-    try {
-      return await work();
-    } finally {
+    let has_left = false;
+    const leave = () => {
+      if (has_left) return;
+      has_left = true;
       const next = this.#waiting.shift();
       if (next) next();
       else this.#free++;
+    };
+    try {
+      return await work(leave);
+    } finally {
+      leave();
     }
   }
 }

@@ -2,10 +2,13 @@
 import type { RouterConnection, Row } from '../routeros/connection.ts';
 import { collectGarbage } from '../collect-garbage.ts';
 import { isRefusal } from '../apply/failure.ts';
+import { readWhole } from '../apply/probe.ts';
 import { parseDuration } from '../../src/lib/routeros/values.ts';
 import type { SessionReading, Traffic } from './counters.ts';
 
 const MANY_ROWS = 200;
+/** Text from a router, as long as the cloud keeps it. */
+const [MOST_NAME, MOST_ID] = [255, 50];
 
 export interface SessionsRead {
   sessions: SessionReading[];
@@ -71,20 +74,25 @@ export function matchTraffic(
 }
 
 function describeSession(row: Row, traffic: Traffic | null): SessionReading {
-  const { name = '', address } = row;
-  return { name, session_id: readSessionId(row), address: address || null, uptime_seconds: readUptime(row), traffic };
+  const { name = '', address = '' } = row;
+  return {
+    name: name.slice(0, MOST_NAME),
+    session_id: readSessionId(row).slice(0, MOST_ID),
+    address: address.slice(0, MOST_ID) || null,
+    uptime_seconds: readUptime(row),
+    traffic,
+  };
 }
 
 function readTraffic({ name = '', 'rx-byte': rx = '', 'tx-byte': tx = '' }: Row): Traffic | null {
   const [rx_bytes, tx_bytes] = [rx, tx].map(text => (/^\d+$/.test(text) ? Number(text) : NaN)) as [number, number];
   return Number.isSafeInteger(rx_bytes) && Number.isSafeInteger(tx_bytes)
-    ? { interface: name, rx_bytes, tx_bytes }
+    ? { interface: name.slice(0, MOST_NAME), rx_bytes, tx_bytes }
     : null;
 }
 
 function readUptime({ uptime = '' }: Row): number | null {
-  const seconds = parseDuration(uptime);
-  return seconds === null ? null : Math.floor(seconds);
+  return readWhole(parseDuration(uptime));
 }
 
 const readService = ({ service }: Row) => service || 'pppoe';

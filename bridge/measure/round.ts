@@ -1,44 +1,51 @@
-/** One round of measuring: every router's lines and every device, onto the disk in batches. */
-import type { DeviceMeasurement, RouterAccess, RouterMeasurement, Watched } from '../../src/protocol/messages.ts';
-import type { NewBatch, Spool } from '../spool.ts';
+/** Rounds of measuring: every router's lines, every device, onto the disk in batches. */
+import type { RouterAccess, Watched } from '../../src/protocol/messages.ts';
 import { collectGarbage } from '../collect-garbage.ts';
+import type { Spool } from '../spool.ts';
 import { countLines, readCounters, writeCounters } from './counters.ts';
 import { Lanes } from './lanes.ts';
 import type { Look } from './measure-router.ts';
+import { type BatchTools, OpenBatch } from './open-batch.ts';
 import { reachDevice } from './reach-device.ts';
 
-const DEVICES_AT_ONCE = 20;
-/** A round of many lines leaves in several batches, so that neither side holds all of it at once. */
-const LINES_A_BATCH = 2_000;
+/** Each at one that doesn't say its port takes five connections. */
+const DEVICES_AT_ONCE = 100;
 const MANY_SESSIONS = 200;
+/** One that is slow doesn't hold back what the others said for longer than this. */
+const ROUTERS_WAIT_MS = 3_000;
+const DEVICES_WAIT_MS = 10_000;
 
-export interface RoundOptions {
-  spool: Spool;
-  /** Something is on disk for the cloud. */
-  onBatch: () => void;
-  lanes: Lanes;
+export interface RoundOptions extends BatchTools {
   routers: readonly RouterAccess[];
-  devices: Watched['devices'];
-  device_limit_ms: number;
-  look: (router: RouterAccess) => Promise<Look | null>;
-  signal: AbortSignal;
+  /** Many wait for an answer side by side. */
+  greetings: Lanes;
+  /** Whose lines are read, which takes memory. */
+  readings: Lanes;
+  greet: (router: RouterAccess) => Promise<Look | null>;
+  read: (router: RouterAccess, greeted: Look, onSilent: () => void) => Promise<Look>;
 }
 
-export async function measureRound(options: RoundOptions): Promise<void> {
-  const { spool, lanes, routers } = options;
-  const batch = new OpenBatch(options);
-  const measured = routers.map(router =>
-    lanes.run(async () => {
-      const look = await options.look(router);
-      if (!look) return;
+export async function measureRouters(options: RoundOptions): Promise<void> {
+  const { spool, routers, greetings, readings, greet, read } = options;
+  const batch = new OpenBatch(options, ROUTERS_WAIT_MS);
+  const measured = routers.map(async router => {
+    const greeted = await greetings.run(() => greet(router));
+    if (!greeted) return;
+    const is_silent = greeted.facts.status === 'offline' || greeted.facts.error !== null;
+    if (is_silent) return await batch.addRouter({ ...greeted.facts, lines: null }, null);
+    await readings.run(async leave => {
+      const look = await read(router, greeted, leave);
+      const is_large = (look.sessions?.length ?? 0) >= MANY_SESSIONS;
       const { lines, counters } = await countSessions(spool, look);
-      await batch.add({ ...look.facts, lines }, counters);
-      if (look.sessions && look.sessions.length >= MANY_SESSIONS) collectGarbage();
-    }),
-  );
-  const reached = reachDevices(options).then(devices => batch.addDevices(devices));
-  const results = await Promise.allSettled([...measured, reached]);
-  await batch.close();
+      // what it was counted from is of no more use while it is written down
+      look.sessions = null;
+      if (is_large) collectGarbage();
+      await batch.addRouter({ ...look.facts, lines }, counters);
+      if (is_large) collectGarbage();
+    });
+  });
+  const results = await Promise.allSettled(measured);
+  await batch.finish();
   for (const result of results) if (result.status === 'rejected') throw result.reason;
 }
 
@@ -49,49 +56,34 @@ async function countSessions(spool: Spool, { facts, sessions }: Look) {
   return { lines, counters: writeCounters(counters) };
 }
 
-class OpenBatch {
-  readonly #options: RoundOptions;
-  #routers: RouterMeasurement[] = [];
-  #devices: DeviceMeasurement[] = [];
-  #counters = new Map<string, string>();
-  #lines = 0;
-
-  constructor(options: RoundOptions) {
-    this.#options = options;
-  }
-
-  async add(router: RouterMeasurement, counters: string | null): Promise<void> {
-    this.#routers.push(router);
-    if (counters !== null) this.#counters.set(router.router_id, counters);
-    this.#lines += router.lines?.length ?? 0;
-    if (this.#lines >= LINES_A_BATCH) await this.close();
-  }
-
-  addDevices(devices: DeviceMeasurement[]): void {
-    this.#devices = devices;
-  }
-
-  /** Writes what is gathered; what comes later goes into another one. */
-  async close(): Promise<void> {
-    const batch: NewBatch = { routers: this.#routers, devices: this.#devices, counters: this.#counters };
-    [this.#routers, this.#devices, this.#counters, this.#lines] = [[], [], new Map(), 0];
-    if (batch.routers.length === 0 && batch.devices.length === 0) return;
-    await this.#options.spool.add(batch);
-    this.#options.onBatch();
-  }
+export interface DeviceRoundOptions extends BatchTools {
+  devices: Watched['devices'];
+  device_limit_ms: number;
+  signal: AbortSignal;
+  /** The network. */
+  reach?: typeof reachDevice;
 }
 
-async function reachDevices({ devices, device_limit_ms, signal }: RoundOptions): Promise<DeviceMeasurement[]> {
+export async function measureDevices(options: DeviceRoundOptions): Promise<void> {
+  const { devices, device_limit_ms, signal, reach = reachDevice } = options;
+  const batch = new OpenBatch(options, DEVICES_WAIT_MS);
   const lanes = new Lanes(DEVICES_AT_ONCE);
-  const reached = devices.map(({ id, host, port }) =>
-    lanes.run(async () => {
-      const reach = () => reachDevice(host, port, device_limit_ms, signal);
-      const first = await reach();
-      // one lost packet is no outage
-      return { device_id: id, ...(first.status === 'online' ? first : await reach()) };
-    }),
-  );
-  const all = await Promise.all(reached);
-  // those that were cut short are not known
-  return signal.aborted ? [] : all;
+  const tryEach = async (tried: Watched['devices'], is_last: boolean) => {
+    const silent: Watched['devices'] = [];
+    const tries = tried.map(device =>
+      lanes.run(async () => {
+        const { id, host, port } = device;
+        const reached = await reach(host, port, device_limit_ms, signal);
+        // those that were cut short are not known
+        if (signal.aborted) return;
+        if (reached.status === 'offline' && !is_last) silent.push(device);
+        else await batch.addDevice({ device_id: id, host, port, ...reached });
+      }),
+    );
+    await Promise.all(tries);
+    return silent;
+  };
+  // one lost packet is no outage
+  await tryEach(await tryEach(devices, false), true);
+  await batch.finish();
 }

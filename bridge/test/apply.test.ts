@@ -1,9 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, expect, onTestFinished, test } from 'vitest';
 import type { ItemResult } from '../../src/protocol/messages.ts';
+import { RouterPool } from '../apply/router-pool.ts';
 import type { Faults } from '../simulator/faults.ts';
 import { type Simulator, startSimulator } from '../simulator/server.ts';
 import { makeItem, makeProfile, passwordOf, passwordsOf, ROUTER_PASSWORD, TestBridge } from './bridge-client.ts';
@@ -309,7 +311,7 @@ test('a connection that died while idle is opened again', async () => {
   expect((await bridge.apply(BUDI)).items[0]?.outcome).toBe('unchanged');
 });
 
-test('a wrong password is tried once and then not for a minute; a new one at once', async () => {
+test('a wrong password is tried once and then not again; a new one at once', async () => {
   const wrong = { ...BUDI, router_password: 'secret-of-nobody' };
   expect(await bridge.failApply(wrong)).toMatchObject({ status: 502, code: 'ROUTER_REFUSED' });
   expect(await bridge.failApply(wrong)).toMatchObject({ status: 502, code: 'ROUTER_REFUSED' });
@@ -318,15 +320,43 @@ test('a wrong password is tried once and then not for a minute; a new one at onc
   expect((await bridge.apply(BUDI)).items[0]?.outcome).toBe('added');
 });
 
-test('a refused password is tried again after a minute', async () => {
-  await bridge.stop();
-  let now_ms = 1000;
-  await bridge.start({ pool: { now_ms: () => now_ms } });
+test('a refused password is never tried again, also after a restart; a probe tries', async () => {
   const wrong = { ...BUDI, router_password: 'secret-of-nobody' };
+  const countFailures = () =>
+    simulator.router.rows('/log').filter(row => row.message?.includes('login failure')).length;
   await bridge.failApply(wrong);
-  now_ms += 61_000;
-  await bridge.failApply(wrong);
-  expect(simulator.router.rows('/log').filter(row => row.message?.includes('login failure'))).toHaveLength(2);
+  await bridge.stop();
+  await bridge.start();
+  expect((await bridge.failApply(wrong)).message).toContain('not tried again until the password changes');
+  await bridge.failRead('resource', { router_password: 'secret-of-nobody' });
+  expect(countFailures()).toBe(1);
+  const kept = await readFile(join(bridge.state_dir, 'refusals.json'), 'utf8');
+  expect(kept).not.toContain('secret-of-nobody');
+  const sealed = await bridge.seal({ router_password: 'secret-of-nobody', item_passwords: {} });
+  const probe = JSON.stringify({ router: bridge.describeRouter(), sealed });
+  expect((await bridge.send('POST', '/v1/probe', probe)).status).toBe(502);
+  expect(countFailures()).toBe(2);
+  // the router's user has been given that password
+  const right = JSON.stringify({
+    router: bridge.describeRouter(),
+    sealed: await bridge.seal({ router_password: ROUTER_PASSWORD, item_passwords: {} }),
+  });
+  expect((await bridge.send('POST', '/v1/probe', right)).status).toBe(200);
+  await bridge.stop();
+  expect(JSON.parse(await readFile(join(bridge.state_dir, 'refusals.json'), 'utf8'))).toEqual({});
+});
+
+test('of routers that are no longer watched nothing is remembered', async () => {
+  const pool = new RouterPool();
+  const router = bridge.describeRouter();
+  const away = { ...router, id: randomUUID(), port: 1 };
+  pool.keep(new Set([router.id, away.id]));
+  await expect(pool.take(router, 'secret-of-nobody')).rejects.toThrow();
+  await expect(pool.take(away, 'x')).rejects.toThrow();
+  expect([pool.getState(router.id), pool.getState(away.id)]).toEqual(['refused', 'waiting']);
+  pool.keep(new Set());
+  expect([pool.getState(router.id), pool.getState(away.id)]).toEqual(['idle', 'idle']);
+  await pool.close();
 });
 
 test('a read that the router refuses is not taken for "nothing there"', async () => {

@@ -20,15 +20,23 @@ export interface CannedAnswer {
   date?: string;
   /** The connection is closed after the batch was taken. */
   is_lost?: boolean;
+  /** The batch isn't taken. */
+  is_left?: boolean;
+  /** From something between here and the cloud. */
+  is_unsigned?: boolean;
 }
 
 export class TestCloud {
   readonly reports: ReportRequest[] = [];
   readonly batches = new Map<number, MeasurementBatch>();
   readonly problems: string[] = [];
+  readonly spools = new Set<string>();
   readonly times: number[] = [];
   /** What the next requests get; then all is well. */
   readonly canned: CannedAnswer[] = [];
+  /** Asked for each, before those. */
+  answer: ((report: ReportRequest) => CannedAnswer | undefined) | null = null;
+  checks = 0;
   watched: Watched | null = null;
   readonly #server: Server;
   #config: BridgeConfig | null = null;
@@ -78,30 +86,41 @@ export class TestCloud {
     if (request.url !== REPORT_PATH) return { status: 200, headers: {}, body: '' };
     const { signing_secret } = this.#config!;
     const nonce = String(request.headers[NONCE_HEADER]);
-    await this.#check(request, body);
     const report = ReportRequest.parse(JSON.parse(body));
-    const canned = this.canned.shift() ?? {};
+    await this.#check(request, body, report.is_check ?? false);
+    const wished = this.answer?.(report);
+    const canned = wished ?? this.canned.shift() ?? {};
     const { status = 200 } = canned;
-    if (status === 200 && !canned.is_forged) {
+    if (report.is_check) this.checks++;
+    else if (status === 200 && !canned.is_forged) {
       this.reports.push(report);
-      if (report.batch) this.batches.set(report.batch.number, report.batch);
+      if (report.batch && !canned.is_left) this.#take(report.batch);
     }
     if (canned.is_lost) return null;
-    const watched = report.watched_tag === this.watched?.tag ? null : this.watched;
-    const data = { batch_taken: report.batch !== null, watched };
+    const is_told = report.is_check || report.watched_tag === this.watched?.tag;
+    const is_taken = report.batch !== null && !report.is_check && !canned.is_left;
+    const data = { batch_taken: is_taken, watched: is_told ? null : this.watched };
     const text = JSON.stringify(status === 200 ? { success: true, data } : { success: false });
-    const secret = canned.is_forged ? 'another' : signing_secret;
+    const secret = canned.is_forged || canned.is_unsigned ? 'another' : signing_secret;
     const headers: Record<string, string> = { [SIGNATURE_HEADER]: await signAnswer(secret, nonce, status, text) };
     if (canned.date) headers.date = canned.date;
     return { status, headers, body: text };
   }
 
-  async #check({ headers, method = '' }: IncomingMessage, body: string): Promise<void> {
+  /** As the cloud does: a number that isn't above the last counts as known, and is not stored. */
+  #take(batch: MeasurementBatch): void {
+    const last = Math.max(0, ...this.batches.keys());
+    if (batch.number > last || !this.spools.has(batch.spool_id)) this.batches.set(batch.number, batch);
+    this.spools.add(batch.spool_id);
+  }
+
+  async #check({ headers, method = '' }: IncomingMessage, body: string, is_check: boolean): Promise<void> {
     const { signing_secret, tenant_id, bridge_id } = this.#config!;
     const [time_ms, nonce] = [Number(headers[TIME_HEADER]), String(headers[NONCE_HEADER])];
     const expected = await signRequest(signing_secret, { time_ms, nonce, method, path: REPORT_PATH, body });
     if (headers[SIGNATURE_HEADER] !== expected) this.problems.push('wrong signature');
     if (headers[TENANT_HEADER] !== tenant_id || headers[BRIDGE_HEADER] !== bridge_id) this.problems.push('wrong names');
+    if (is_check) return;
     if (time_ms <= (this.times.at(-1) ?? 0)) this.problems.push('the time stood still');
     this.times.push(time_ms);
   }

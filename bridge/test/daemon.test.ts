@@ -7,8 +7,11 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { RouterAccess, Watched } from '../../src/protocol/messages.ts';
 import { writeConfig } from '../config.ts';
 import { examine } from '../doctor.ts';
+import { enrolBridge } from '../enroll.ts';
+import { DISK } from '../files.ts';
 import type { BridgeOptions } from '../run.ts';
 import { type Simulator, startSimulator } from '../simulator/server.ts';
+import { Spool } from '../spool.ts';
 import { makeItem, makeProfile, passwordsOf, ROUTER_PASSWORD, TestBridge } from './bridge-client.ts';
 import { TestCloud } from './cloud.ts';
 
@@ -66,6 +69,8 @@ const sumBytes = (name: string) => {
   const lines = cloud.lines.filter(line => line.name === name);
   return lines.reduce((sum, line) => sum + line.download_bytes, 0);
 };
+const findDevice = (id: string) =>
+  [...cloud.batches.values()].flatMap(({ devices }) => devices).find(({ device_id }) => device_id === id);
 const countLog = (event: string) => bridge.log_lines.filter(line => line.includes(`"event":"${event}"`)).length;
 
 describe('measuring', () => {
@@ -100,10 +105,15 @@ describe('measuring', () => {
       error: null,
       pools: [{ name: 'pool-a', used: 1 }],
     });
-    expect(batch?.devices).toEqual([
-      { device_id: up, status: 'online', latency_ms: expect.any(Number) },
-      { device_id: down, status: 'offline', latency_ms: null },
-    ]);
+    await waitFor(() => expect(findDevice(down)).toBeDefined());
+    expect(findDevice(up)).toEqual({
+      device_id: up,
+      host: '127.0.0.1',
+      port,
+      status: 'online',
+      latency_ms: expect.any(Number),
+    });
+    expect(findDevice(down)).toMatchObject({ status: 'offline', latency_ms: null });
     expect([...cloud.batches.keys()]).toEqual([...cloud.batches.keys()].map((_, at) => at + 1));
     const path = join(bridge.state_dir, 'watched.json');
     expect((await stat(path)).mode & 0o777).toBe(0o600);
@@ -179,8 +189,23 @@ describe('measuring', () => {
     const [first] = [...cloud.batches.values()].flatMap(({ routers }) => routers);
     expect(first?.error).toContain('refused the sign-in');
     expect(logins).toBeLessThan(2);
+    await restart();
+    const known = cloud.listStatuses(access.id).length;
+    await waitFor(() => expect(cloud.listStatuses(access.id).length).toBeGreaterThan(known));
+    await bridge.failRead('resource', { router: access, router_password: 'wrong-password' });
+    expect(logins).toBeLessThan(2);
     await watch([access]);
     await waitFor(() => expect(cloud.listStatuses(access.id).at(-1)).toBe('online'));
+  });
+
+  test('what failed when the watched set changed is done again', async () => {
+    const { access } = await addRouter();
+    await watch([access]);
+    const keep = vi.spyOn(Spool.prototype, 'keepCounters').mockRejectedValueOnce(new Error('no disk'));
+    await start();
+    await waitFor(() => expect(cloud.listStatuses(access.id)).toContain('online'));
+    expect(keep.mock.calls.length).toBeGreaterThan(1);
+    keep.mockRestore();
   });
 
   test('a slow router holds up neither the others nor an apply there', async () => {
@@ -302,11 +327,43 @@ describe('the doctor', () => {
     expect(said).toContain(`127.0.0.1:${refusing.access.port} refuses the sign-in`);
     expect(said).toContain(`127.0.0.1:${gone.access.port} can't be reached`);
     expect(said).not.toContain('wrong-password');
-    // where run doesn't run it looks by itself
+    // where run doesn't run it looks by itself, but not again where it was refused
     await bridge.running?.stop();
     const alone = (await complain(1)).join('\n');
     expect(alone).toContain("run doesn't answer");
-    expect(alone).toContain('refused the sign-in');
+    expect(alone).toContain('refused the sign-in, and is not tried again');
+    expect(alone).toContain(`no connection to 127.0.0.1`);
     expect(alone).not.toContain('wrong-password');
+    const failures = refusing.simulator.router.rows('/log').filter(row => row.message?.includes('login failure'));
+    expect(failures).toHaveLength(1);
+  });
+
+  test('asks the cloud without a trace, tries no empty password, and tells of batches that were set aside', async () => {
+    const { simulator, access } = await addRouter();
+    await watch([access]);
+    cloud.watched!.sealed_passwords = await bridge.seal({});
+    await writeFile(join(bridge.state_dir, 'watched.json'), JSON.stringify(cloud.watched));
+    const spool = new Spool({ state_dir: bridge.state_dir, log: () => undefined, now: Date.now });
+    const number = await spool.add({ routers: [], devices: [], counters: new Map() });
+    await spool.setRefusedAside(number);
+    const said = (await complain(1)).join('\n');
+    expect(said).toMatch(/1 batches of measurements were set aside, such as batch-000000000001-\d+\.refused/);
+    expect(said).toContain('was not tried: Rukun gave no password');
+    expect(simulator.router.rows('/log').filter(row => row.message?.includes('login'))).toEqual([]);
+    expect(cloud.checks).toBe(1);
+    expect(cloud.reports).toEqual([]);
+  });
+
+  test.runIf(process.platform === 'linux')('says when the state folder is full', async () => {
+    const write = vi.spyOn(DISK, 'write').mockImplementation(async (_path, text) => {
+      if (text.length > 4096) throw Object.assign(new Error('ENOSPC: no space left on device'), { code: 'ENOSPC' });
+    });
+    const said = (await complain(1)).join('\n');
+    expect(said).toContain("can't be written to: ENOSPC");
+    // nor is a token used up there
+    const url = cloud.url;
+    const enrolling = enrolBridge({ url, token: 't', state_dir: join(bridge.state_dir, 'new'), is_again: false });
+    await expect(enrolling).rejects.toThrow('ENOSPC');
+    write.mockRestore();
   });
 });

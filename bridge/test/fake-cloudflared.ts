@@ -3,8 +3,11 @@ import { appendFileSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 
 interface Plan {
-  /** `crash`: ends at once; `deaf`: runs and is never ready; `hang`: ready once, then no more, deaf to SIGTERM. */
-  mode: 'ready' | 'crash' | 'deaf' | 'hang';
+  /**
+   * `crash`: ends at once; `deaf`: runs and is never ready; `hang`: ready once, then no more, deaf to SIGTERM; `flap`:
+   * ends right after it was ready.
+   */
+  mode: 'ready' | 'crash' | 'deaf' | 'hang' | 'flap';
 }
 
 const [plan_file = '', log_file = '', ...args] = process.argv.slice(2);
@@ -24,6 +27,7 @@ if (mode !== 'deaf') {
   createServer((_, response) => {
     if (mode === 'hang' && asked++ > 0) return;
     response.end('{"status":200}');
+    if (mode === 'flap') setTimeout(() => process.exit(4), 50);
   }).listen(port, '127.0.0.1');
 }
 process.on('SIGTERM', () => {

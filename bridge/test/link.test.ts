@@ -1,12 +1,13 @@
 import { randomUUID } from 'node:crypto';
-import { readFile, stat } from 'node:fs/promises';
+import { readFile, stat, writeFile } from 'node:fs/promises';
 import { createServer, request } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type HealthAnswer, ProbeAnswer } from '../../src/protocol/messages.ts';
 import { hashText, MOST_SKEW_MS, SIGNATURE_HEADER } from '../../src/protocol/signature.ts';
-import { examine } from '../doctor.ts';
+import { RouterJournal } from '../config.ts';
+import { doctor, examine } from '../doctor.ts';
 import { enrolBridge } from '../enroll.ts';
 import { type LinkOptions, startLink } from '../link.ts';
 import { run, startBridge } from '../run.ts';
@@ -176,6 +177,27 @@ describe('who may ask', () => {
     expect((await bridge.send(...HEALTH, '', { time_ms: clock_ms })).status).toBe(200);
   });
 
+  test('what came from a clock that is ahead is refused after a restart, too', async () => {
+    await bridge.stop();
+    await bridge.start({ measure: false, report: false });
+    const used = { time_ms: Date.now() + 50_000, nonce: randomUUID() };
+    expect((await bridge.send(...HEALTH, '', used)).status).toBe(200);
+    await bridge.stop();
+    await bridge.start({ measure: false, report: false });
+    expect((await bridge.send(...HEALTH, '', used)).status).toBe(401);
+    expect((await bridge.send(...HEALTH, '', { time_ms: used.time_ms + 1 })).status).toBe(200);
+    // a clock that was years ahead, and is right now, shuts nobody out for longer than a request lives
+    await bridge.stop();
+    const path = join(bridge.state_dir, 'request-times.json');
+    await writeFile(path, JSON.stringify({ highest_ms: Date.now() + 10 * 365 * 86_400_000 }));
+    let now_ms = Date.now();
+    await bridge.start({ measure: false, report: false, now: () => now_ms });
+    now_ms += MOST_SKEW_MS + 1;
+    expect((await bridge.send(...HEALTH, '', { time_ms: now_ms })).status).toBe(200);
+    await bridge.stop();
+    expect(JSON.parse(await readFile(path, 'utf8'))).toEqual({ highest_ms: now_ms });
+  });
+
   test.each([3_600_000, -3_600_000])(
     'a clock that is put right by %i ms after the start is no hindrance',
     async step_ms => {
@@ -268,13 +290,26 @@ describe('the daemon', () => {
 
   test('says so when the port is in use or nobody enrolled', async () => {
     const port = bridge.running?.port ?? 0;
-    const again = startBridge({ state_dir: bridge.state_dir, port, log: () => undefined });
-    await expect(again).rejects.toMatchObject({ code: 'EADDRINUSE' });
+    const other = await TestBridge.make();
+    await expect(other.start({ port })).rejects.toMatchObject({ code: 'EADDRINUSE' });
+    // and gave the folder back
+    await other.start();
+    await other.end();
     const empty = startBridge({ state_dir: join(bridge.state_dir, 'none'), port: 0, log: () => undefined });
     await expect(empty).rejects.toThrow(/enroll/);
     const args = ['--port', String(port), '--state', bridge.state_dir];
     expect(await run(args, new AbortController().signal)).toBe(1);
     expect(await run(['--port', 'x'], new AbortController().signal)).toBe(2);
+  });
+
+  test('health forgets routers that are watched no more', async () => {
+    await bridge.stop();
+    const known = new RouterJournal(bridge.state_dir);
+    known.noteRevision(randomUUID(), 7);
+    await known.save();
+    await bridge.start({ measure: false, report: false });
+    const { routers } = JSON.parse((await bridge.send(...HEALTH)).text) as HealthAnswer;
+    expect(routers).toEqual([]);
   });
 
   test('the doctor finds what is wrong', async () => {
@@ -285,6 +320,9 @@ describe('the daemon', () => {
       expect.stringContaining("http://127.0.0.1:1 doesn't answer"),
     ]);
     expect(await examine(join(bridge.state_dir, 'none'), 1)).toMatchObject([{ is_good: false }]);
+    for (const port of ['x', '0', '70000', '8790.5']) {
+      expect(await doctor(['--port', port, '--state', bridge.state_dir], new AbortController().signal)).toBe(2);
+    }
   });
 });
 
@@ -312,6 +350,9 @@ describe('enrolling', () => {
       expect((await stat(state_dir)).mode & 0o777).toBe(0o700);
       expect(JSON.parse(await readFile(path, 'utf8'))).toMatchObject({ ...answer, cloud_url: url });
       await expect(enrolBridge(options)).rejects.toThrow(/--again/);
+      const long = enrolBridge({ ...options, is_again: true, token: 'x'.repeat(301) });
+      await expect(long).rejects.toThrow('the token is too long (301 characters)');
+      expect(requests).toHaveLength(1);
       body = { success: false, error: { code: 'TOKEN_USED', message: 'one-time-token was used' } };
       const refused = enrolBridge({ ...options, is_again: true });
       await expect(refused).rejects.toThrow('Rukun refused: *** was used (TOKEN_USED)');

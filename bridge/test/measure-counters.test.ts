@@ -49,6 +49,14 @@ describe('what a session moved', () => {
     expect(count({ name: 'sari' }, 600, 6000)).toMatchObject({ upload_bytes: 600, download_bytes: 6000 });
   });
 
+  test('one direction that wrapped says nothing of the other', () => {
+    const { counters } = countLines(NONE, [reading({}, 4_294_967_000, 900_000_000_000)]);
+    const { lines } = countLines(counters, [reading({ uptime_seconds: 400 }, 500, 900_000_001_000)]);
+    expect(lines[0]).toMatchObject({ upload_bytes: 500, download_bytes: 1000 });
+    const back = countLines(counters, [reading({ uptime_seconds: 400 }, 4_294_967_100, 7)]);
+    expect(back.lines[0]).toMatchObject({ upload_bytes: 100, download_bytes: 7 });
+  });
+
   test('bytes that were not read are counted later, once', () => {
     const { counters } = countLines(NONE, [reading({}, 500, 5000)]);
     const blind = countLines(counters, [reading({ uptime_seconds: 400, traffic: null })]);

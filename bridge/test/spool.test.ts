@@ -27,6 +27,9 @@ const open = (options: Partial<SpoolOptions> = {}) =>
 
 const measured = (error: string | null = null): RouterMeasurement => ({
   router_id: ROUTER,
+  host: '10.0.0.1',
+  port: 8728,
+  tls_fingerprint: null,
   status: 'online',
   error,
   latency_ms: 1,
@@ -136,13 +139,18 @@ describe('a spool', () => {
     expect(first).toBeGreaterThan(6);
     expect(spool.dropped).toBe(first - 1);
     expect(JSON.parse(log_lines.at(-1) ?? '')).toMatchObject({ event: 'batches_dropped', last: first - 1 });
-    spool = open({ most_age_ms: 3_600_000 });
-    now_ms += 3_600_000;
+    // by its size alone: a clock that is put right by years makes nothing old
+    spool = open({ most_bytes: 1500 });
+    await spool.load();
+    const { waiting } = spool;
+    now_ms += 20 * 365 * 86_400_000;
+    spool = open();
     expect(await add(spool)).toBe(13);
-    expect(await readNumber(spool)).toBe(13);
+    expect(await readNumber(spool)).toBe(first);
     expect(await lookAtSpool(state_dir)).toEqual({
-      waiting: 1,
+      waiting: waiting + 1,
       bytes: expect.any(Number),
+      set_aside: [],
       oldest_ms: JSON.parse((await spool.readOldest())?.text ?? '').measured_at_ms,
     });
   });
@@ -154,6 +162,61 @@ describe('a spool', () => {
     await spool.setRefusedAside(1);
     expect(await readNumber(spool)).toBe(2);
     expect((await listFiles())[0]).toMatch(/\.refused$/);
+  });
+
+  test('what is set aside counts as full, too', async () => {
+    const spool = open({ most_bytes: 1500 });
+    for (let i = 0; i < 12; i++) {
+      await add(spool);
+      await spool.setRefusedAside(i + 1);
+    }
+    const left = (await lookAtSpool(state_dir)).set_aside;
+    expect(left.length).toBeLessThan(6);
+    expect(left.at(-1)).toContain('batch-000000000012');
+  });
+
+  test('one that is put off comes last, under a number of its own', async () => {
+    let spool = open();
+    for (const note of ['one', 'two', 'three']) await add(spool, null, note);
+    expect(await spool.putOff(1)).toBe(4);
+    spool = open();
+    await spool.load();
+    expect(spool.numbers).toEqual([2, 3, 4]);
+    await spool.forget(2);
+    await spool.forget(3);
+    const last = MeasurementBatch.parse(JSON.parse((await spool.readOldest())?.text ?? ''));
+    expect(last).toMatchObject({ number: 4, routers: [{ error: 'one' }] });
+    // alone it need not go anywhere
+    expect(await spool.putOff(4)).toBe(4);
+  });
+
+  test('what is too large for one batch goes into several, also within one router', async () => {
+    const most_batch_bytes = 20_000;
+    const spool = open({ most_batch_bytes });
+    // four bytes a letter
+    const name = '𝄞'.repeat(50);
+    const line = { name, session_id: '1', address: null, uptime_seconds: 1, interval_seconds: 1, upload_bytes: 1 };
+    const lines = Array.from({ length: 200 }, (_, at) => ({ ...line, download_bytes: at }));
+    const devices = Array.from({ length: 200 }, (_, at) => ({
+      device_id: randomUUID(),
+      status: 'online' as const,
+      latency_ms: at,
+    }));
+    const routers = [measured(), { ...measured(), lines }];
+    const number = await spool.add({ routers, devices, counters: new Map([[ROUTER, '"all"']]) });
+    expect(number).toBeGreaterThan(3);
+    const batches: MeasurementBatch[] = [];
+    for (let i = 1; i <= number; i++) {
+      const { text = '' } = (await spool.readOldest()) ?? {};
+      expect(Buffer.byteLength(text)).toBeLessThan(most_batch_bytes + 500);
+      batches.push(MeasurementBatch.parse(JSON.parse(text)));
+      await spool.forget(i);
+    }
+    expect(spool.waiting).toBe(0);
+    expect(batches.map(batch => batch.number)).toEqual(batches.map((_, at) => at + 1));
+    const told = batches.flatMap(batch => batch.routers.flatMap(router => router.lines ?? []));
+    expect(told).toEqual(lines);
+    expect(batches.flatMap(batch => batch.devices)).toHaveLength(200);
   });
 
   test('begins under a new id when somebody deleted the batches and left the rest', async () => {
@@ -199,6 +262,9 @@ function makeCrashingDisk(steps: number, is_done: boolean): Disk {
   };
 }
 
+/** Of a size that two routers don't fit in. */
+const PARTS = 400;
+
 /** A router whose one counter stands at `total`; what the batches say must add up to it. */
 class Story {
   readonly taken = new Map<number, number>();
@@ -207,15 +273,24 @@ class Story {
   async measure(spool: Spool): Promise<void> {
     this.total += 100;
     const before = Number((await spool.readCounters(ROUTER)) ?? 0);
-    await add(spool, String(this.total), String(this.total - before));
+    // two halves, each in a batch of its own
+    const half = measured(String((this.total - before) / 2));
+    await spool.add({ routers: [half, half], devices: [], counters: new Map([[ROUTER, String(this.total)]]) });
   }
 
-  /** As the cloud does: a number that it has is taken for taken. */
+  /** Only what the cloud surely doesn't have: under its new number it would count again. */
+  async putOff(spool: Spool): Promise<void> {
+    await spool.load();
+    const [first] = spool.numbers;
+    if (first !== undefined && !this.taken.has(first)) await spool.putOff(first);
+  }
+
+  /** As the cloud does: what isn't above the last number is taken for taken. */
   async send(spool: Spool): Promise<boolean> {
     const oldest = await spool.readOldest();
     if (!oldest) return false;
     const batch = MeasurementBatch.parse(JSON.parse(oldest.text));
-    if (!this.taken.has(batch.number)) this.taken.set(batch.number, Number(batch.routers[0]?.error));
+    if (batch.number > Math.max(0, ...this.taken.keys())) this.taken.set(batch.number, Number(batch.routers[0]?.error));
     await spool.forget(batch.number);
     return true;
   }
@@ -224,7 +299,7 @@ class Story {
 describe('a crash', () => {
   test('at any step of the disk loses nothing and doubles nothing', async () => {
     let crashes = 0;
-    for (let steps = 0; steps < 60; steps++) {
+    for (let steps = 0; steps < 80; steps++) {
       for (const [is_restarted, is_done] of [
         [true, true],
         [true, false],
@@ -233,13 +308,14 @@ describe('a crash', () => {
       ] as const) {
         await rm(join(state_dir, 'spool'), { recursive: true, force: true });
         const story = new Story();
-        await story.measure(open());
+        await story.measure(open({ most_batch_bytes: PARTS }));
         const disk = makeCrashingDisk(steps, is_done);
         // one process that goes on after a failure, or a new one after a crash
-        const spool = open({ disk: is_restarted ? disk : failOnce(disk) });
+        const spool = open({ disk: is_restarted ? disk : failOnce(disk), most_batch_bytes: PARTS });
         const works = [
           () => story.measure(spool),
           () => story.send(spool),
+          () => story.putOff(spool),
           () => story.measure(spool),
           () => story.send(spool),
           () => story.send(spool),
@@ -252,11 +328,9 @@ describe('a crash', () => {
           has_crashed ||= is_crashed;
           if (is_crashed && is_restarted) break;
         }
-        const after = is_restarted || !has_crashed ? open() : spool;
+        const after = is_restarted || !has_crashed ? open({ most_batch_bytes: PARTS }) : spool;
         await story.measure(after);
         while (await story.send(after));
-        const numbers = [...story.taken.keys()].sort((a, b) => a - b);
-        expect(numbers).toEqual(numbers.map((_, at) => at + 1));
         expect([...story.taken.values()].reduce((sum, bytes) => sum + bytes, 0)).toBe(story.total);
         expect(await listFiles()).toHaveLength(2);
       }

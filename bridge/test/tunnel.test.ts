@@ -132,6 +132,43 @@ test('kills one that hangs and does not listen', async () => {
   expect(isAlive(hung?.pid ?? 0)).toBe(false);
 });
 
+test('one that ends whenever it was ready is started again ever more rarely, until it stays for a while', async () => {
+  await plan('flap');
+  const waits = () => log_lines.flatMap(line => /"again_in_ms":(\d+)/.exec(line)?.[1] ?? []).map(Number);
+  const tunnel = start({ first_wait_ms: 20, most_wait_ms: 10_000, steady_ms: 300 });
+  await waitFor(() => expect(waits().length).toBeGreaterThan(3));
+  expect(waits().slice(0, 4)).toEqual([20, 40, 80, 160]);
+  await plan('ready');
+  await waitFor(() => expect(tunnel.state).toBe('up'));
+  await new Promise(resolve => setTimeout(resolve, 700));
+  process.kill((await readNotes()).at(-1)?.pid ?? 0, 'SIGKILL');
+  await waitFor(() => expect(waits().at(-1)).toBe(20));
+});
+
+test('asking whether it is ready leaves nothing behind', async () => {
+  await plan('ready');
+  let made = 0;
+  const { AbortController: original } = globalThis;
+  vi.stubGlobal(
+    'AbortController',
+    class extends original {
+      constructor() {
+        super();
+        made++;
+      }
+    },
+  );
+  const any = vi.spyOn(AbortSignal, 'any');
+  const tunnel = start({ poll_ms: 1 });
+  await waitFor(() => expect(tunnel.state).toBe('up'));
+  const before = made;
+  await new Promise(resolve => setTimeout(resolve, 300));
+  vi.unstubAllGlobals();
+  expect(made - before).toBeLessThan(3);
+  expect(any).not.toHaveBeenCalled();
+  any.mockRestore();
+});
+
 test('ends quickly, also when it hangs', async () => {
   await plan('hang');
   const tunnel = start();

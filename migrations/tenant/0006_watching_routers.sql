@@ -11,12 +11,16 @@ ALTER TABLE bridges ADD COLUMN spool_id TEXT;
 
 ALTER TABLE bridges ADD COLUMN spool_number INTEGER NOT NULL DEFAULT 0;
 
+ALTER TABLE bridges ADD COLUMN last_measured_at INTEGER;
+
 CREATE TABLE line_measurements (
   measured_at INTEGER NOT NULL,
   router_id TEXT NOT NULL REFERENCES routers (id) ON DELETE CASCADE,
+  spool_id TEXT NOT NULL,
+  number INTEGER NOT NULL,
   part INTEGER NOT NULL,
   lines TEXT NOT NULL,
-  PRIMARY KEY (measured_at, router_id, part)
+  PRIMARY KEY (measured_at, router_id, spool_id, number, part)
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX line_measurements_by_router ON line_measurements (router_id, measured_at);
@@ -115,6 +119,8 @@ DROP TABLE alerts;
 DELETE FROM counters WHERE name = 'alerts';
 
 DROP TABLE line_measurements;
+
+ALTER TABLE bridges DROP COLUMN last_measured_at;
 
 ALTER TABLE bridges DROP COLUMN spool_number;
 

@@ -27,6 +27,7 @@ CREATE TABLE imports (
   plan_ids TEXT NOT NULL DEFAULT '[]',
   copy_key TEXT,
   undone_at INTEGER,
+  undo_job_id TEXT REFERENCES jobs (id),
   created_at INTEGER NOT NULL,
   updated_at INTEGER NOT NULL
 ) STRICT;
@@ -135,6 +136,8 @@ DROP TABLE kept_imports;
 CREATE INDEX imports_by_created ON imports (created_at, id);
 
 CREATE INDEX import_items_by_outcome ON import_items (import_id, outcome, line);
+
+UPDATE provisioning SET status = 'in_sync', next_attempt_at = NULL WHERE is_released = 1;
 
 ALTER TABLE provisioning DROP COLUMN released_profile;
 

@@ -14,6 +14,8 @@ export interface AppVariables {
   ctx: Context;
   /** Looks tenant and caller up anew: for a retry after the tenant's database was switched. */
   enter: () => Promise<Context>;
+  /** Set for a caller whose answers are signed. */
+  signAnswer?: (status: number, body: string) => Promise<string>;
 }
 export type App = { Bindings: Env; Variables: AppVariables };
 export type HonoCtx = HonoContext<App>;

@@ -4,7 +4,7 @@ import { commit } from '../db/commit.ts';
 import { runTogether } from '../db/session.ts';
 import { toIso } from '../lib/time.ts';
 import { selectDueRouters } from '../provisioning/apply.ts';
-import { loseBridge } from '../provisioning/observe.ts';
+import { BRIDGE_SILENT_AFTER_MS, loseBridge } from '../provisioning/observe.ts';
 import type { JobMessage } from '../queues/jobs.ts';
 import { wakeProvisioning } from '../queues/wake.ts';
 import { applyDuePlanChanges } from '../resources/customers/actions.ts';
@@ -43,9 +43,6 @@ async function send({ env }: Ambient, messages: JobMessage[]): Promise<void> {
 /** How long a job may stand still before it is woken again. */
 const STALLED_AFTER_MS = 2 * 60_000;
 
-/** A bridge reports every 5 minutes; one that was silent for longer than two of these is away. */
-const BRIDGE_SILENT_AFTER_MS = 12 * 60_000;
-
 /** Measurements stay as they came for two days. */
 const KEEP_MEASUREMENTS_MS = 48 * 60 * 60_000;
 
@@ -71,7 +68,7 @@ export async function sweepTenant(ctx: Context): Promise<void> {
       .from(refresh_tokens)
       .where(lt(refresh_tokens.expires_at, long_over))
       .limit(1),
-    ctx.db.orm.select({ id: jobs.id, kind: jobs.kind }).from(jobs).where(stalled).limit(20),
+    ctx.db.orm.select({ id: jobs.id, kind: jobs.kind }).from(jobs).where(stalled).orderBy(jobs.updated_at).limit(20),
     ctx.db.orm.select({ router_id: line_measurements.router_id }).from(line_measurements).where(is_old).limit(1),
     ctx.db.orm.select().from(bridges).where(is_silent),
   ]);
@@ -89,6 +86,6 @@ export async function sweepTenant(ctx: Context): Promise<void> {
   if (stale) await commit(ctx, [ctx.db.orm.delete(refresh_tokens).where(lt(refresh_tokens.expires_at, long_over))]);
   if (old) await commit(ctx, [ctx.db.orm.delete(line_measurements).where(is_old)]);
   for (const bridge of silent)
-    await commit(ctx, loseBridge(ctx, bridge, `it has not reported since ${bridge.last_heartbeat_at}`, is_silent));
+    await commit(ctx, loseBridge(ctx, bridge, `it has not reported since ${bridge.last_heartbeat_at}`));
   await applyDuePlanChanges(ctx);
 }

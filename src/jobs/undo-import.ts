@@ -1,8 +1,9 @@
 import { and, eq, inArray, sql, type SQL } from 'drizzle-orm';
 import type { Context } from '../context.ts';
 import { chunkJson } from '../db/bulk.ts';
-import { commit, mustChange, RaceLost, updateRow, type Write } from '../db/commit.ts';
+import { commit, mustHold, RaceLost, updateRow, type Write } from '../db/commit.ts';
 import { read, runTogether } from '../db/session.ts';
+import { AppError } from '../errors.ts';
 import { deletedChanges, insertEventsFrom, type NewEvent } from '../events/event.ts';
 import { toIso } from '../lib/time.ts';
 import { raiseRevisions, releaseRows } from '../provisioning/set-desired.ts';
@@ -40,9 +41,21 @@ export async function runUndoJob(ctx: Context, job_id: string): Promise<void> {
       if (!(await takeStep(ctx, job, record))) return;
     } catch (error) {
       if (error instanceof RaceLost && ++races <= MOST_RACES) continue;
-      throw error;
+      if (!(error instanceof AppError)) throw error;
+      return fail(ctx, job, error.message);
     }
   }
+}
+
+/** Ends the job where it is: what is in its way must be looked at by somebody. */
+async function fail(ctx: Context, job: JobRow, reason: string): Promise<void> {
+  const ended = { status: 'failed' as const, finished_at: toIso(ctx.now), errors: [...job.errors, reason].slice(-100) };
+  await commit(ctx, [updateRow(ctx, jobs, job, ended)], {
+    type: 'import.undo_failed',
+    action: 'update',
+    entity_id: job.subject_id!,
+    data: { reason },
+  });
 }
 
 /** False when there is nothing more to do now. */
@@ -61,22 +74,27 @@ async function takeStep(ctx: Context, job: JobRow, record: ImportRow): Promise<b
     else await takeBackEntities(ctx, job, record, items);
     return true;
   }
-  const waiting = record.kind === 'secrets' ? await forgetCustomers(ctx, record) : 0;
-  if (waiting > 0) {
-    await lookAgain(ctx, job);
-    return false;
+  let given_up: string[] = [];
+  if (record.kind === 'secrets') {
+    const forgotten = await forgetCustomers(ctx, record);
+    if (forgotten.waiting > 0) {
+      await lookAgain(ctx, job);
+      return false;
+    }
+    given_up = forgotten.given_up.map(name => `router "${name}" ${GIVEN_UP}`);
   }
-  const kept_plans = record.kind === 'secrets' ? await deletePlans(ctx, record.plan_ids) : [];
-  await finish(ctx, job, record, kept_plans);
+  await finish(ctx, job, record, { given_up, kept_plans: await deletePlans(ctx, record) });
   return false;
 }
+
+const GIVEN_UP = 'is switched off or has no bridge: our marks stay on it, and mean nothing any more';
 
 const KEPT = 'somebody has worked with it since: it is kept';
 
 /** What nobody but the import itself and the provisioning has touched. */
 const untouchedCustomer = (id: SQL): SQL => sql`
   NOT EXISTS (SELECT 1 FROM events AS e WHERE e.customer_id = ${id}
-    AND e.type NOT IN ('customer.created', 'provisioning.applied'))
+    AND e.type NOT IN ('customer.created', 'customer.fee_followed_plan', 'provisioning.applied'))
   AND NOT EXISTS (SELECT 1 FROM payments AS e WHERE e.customer_id = ${id})
   AND NOT EXISTS (SELECT 1 FROM tickets AS e WHERE e.customer_id = ${id})
   AND NOT EXISTS (SELECT 1 FROM devices AS e WHERE e.customer_id = ${id})
@@ -85,7 +103,9 @@ const untouchedCustomer = (id: SQL): SQL => sql`
 const untouchedEntity = (id: SQL): SQL => sql`
   NOT EXISTS (SELECT 1 FROM events AS e WHERE e.entity_id = ${id} AND e.type NOT IN ('plan.created', 'ip_pool.created'))
   AND NOT EXISTS (SELECT 1 FROM customers AS e WHERE e.service_plan_id = ${id})
-  AND NOT EXISTS (SELECT 1 FROM customer_plan_changes AS e WHERE e.from_plan_id = ${id} OR e.to_plan_id = ${id})`;
+  AND NOT EXISTS (SELECT 1 FROM customer_plan_changes AS e WHERE e.from_plan_id = ${id} OR e.to_plan_id = ${id})
+  AND NOT EXISTS (SELECT 1 FROM jobs AS j JOIN import_items AS e ON e.import_id = j.subject_id
+    WHERE j.kind = 'import' AND j.finished_at IS NULL AND e.outcome = 'create' AND e.data ->> 'service_plan_id' = ${id})`;
 
 async function takeBackCustomers(ctx: Context, job: JobRow, record: ImportRow, items: readonly Item[]): Promise<void> {
   const { orm } = ctx.db;
@@ -125,64 +145,85 @@ async function takeBackCustomers(ctx: Context, job: JobRow, record: ImportRow, i
   await wakeProvisioning(ctx, router_ids);
 }
 
-/** Of what was taken back, all that waits for no router any more. How many still wait. */
-async function forgetCustomers(ctx: Context, record: ImportRow): Promise<number> {
+/**
+ * Of what was taken back, all that waits for no router any more. One that is switched off or has no bridge is waited for
+ * no longer. Who is held by something that came up meanwhile (a device) stays deleted, as other customers are.
+ */
+async function forgetCustomers(ctx: Context, record: ImportRow): Promise<{ waiting: number; given_up: string[] }> {
   const { orm } = ctx.db;
   const undone = sql`SELECT customer_id FROM ${import_items} WHERE import_id = ${record.id} AND outcome = 'undone'`;
-  const waits = sql`SELECT customer_id FROM ${provisioning} WHERE customer_id IN (${undone})
-    AND (status <> 'in_sync' OR desired IS NOT NULL)`;
+  const open = sql`p.customer_id IN (${undone}) AND (p.status <> 'in_sync' OR p.desired IS NOT NULL)`;
+  const gone = sql`(r.is_active = 0 OR r.bridge_id IS NULL)`;
+  const of_routers = sql`provisioning AS p JOIN routers AS r ON r.id = p.router_id`;
+  const waits = sql`SELECT p.customer_id FROM ${of_routers} WHERE ${open} AND NOT ${gone}`;
+  const held = ['provisioning', 'devices', 'payments', 'tickets', 'customer_plan_changes'].map(
+    table => sql`EXISTS (SELECT 1 FROM ${sql.raw(table)} AS h WHERE h.customer_id = customers.id)`,
+  );
+  const [given_up] = await runTogether(ctx.db, [
+    orm.all<{ name: string }>(sql`SELECT DISTINCT r.name AS name FROM ${of_routers} WHERE ${open} AND ${gone}`),
+  ]);
   await commit(ctx, [
     orm.run(sql`DELETE FROM provisioning WHERE customer_id IN (${undone}) AND customer_id NOT IN (${waits})`),
+    orm.run(sql`DELETE FROM usage_daily WHERE customer_id IN (${undone}) AND customer_id NOT IN (${waits})`),
     orm.run(sql`DELETE FROM customers WHERE id IN (${undone}) AND deleted_at IS NOT NULL
-      AND id NOT IN (SELECT customer_id FROM provisioning)`),
+      AND NOT (${sql.join(held, sql` OR `)})`),
   ]);
   const [[left]] = await runTogether(ctx.db, [
-    orm.all<{ count: number }>(sql`SELECT count(*) AS count FROM customers WHERE id IN (${undone})`),
+    orm.all<{ count: number }>(sql`SELECT count(DISTINCT customer_id) AS count FROM (${waits})`),
   ]);
-  return left!.count;
+  return { waiting: left!.count, given_up: given_up.map(({ name }) => name) };
 }
 
 /** A router that is away holds it up as long as it is: soon at first, then as the sweep comes round. */
 async function lookAgain(ctx: Context, job: JobRow): Promise<void> {
+  // the sweep takes the oldest first: this one steps behind the others that stand still
+  await commit(ctx, [updateRow(ctx, jobs, job, { status: 'running' })]);
   const waited_s = (ctx.now - Date.parse(job.started_at ?? job.created_at)) / 1000;
   if (waited_s > 120) return;
   const message = { tenant_id: ctx.tenant.id, kind: 'import_undo' as const, job_id: job.id };
   await ctx.env.JOBS_QUEUE.send(message, { delaySeconds: Math.ceil(1 + waited_s / 2) });
 }
 
-/** Plans that the import made on the way. Names of those that stay. */
-async function deletePlans(ctx: Context, plan_ids: readonly string[]): Promise<string[]> {
-  if (plan_ids.length === 0) return [];
-  const [ids] = chunkJson(plan_ids.map(id => JSON.stringify(id)));
-  const rows = sql`SELECT value FROM json_each(${ids})`;
-  const [free, all] = await read(
+/** Plans that undone imports of this router made on the way. Names of those that stay. */
+async function deletePlans(ctx: Context, record: ImportRow): Promise<string[]> {
+  if (record.kind !== 'secrets') return [];
+  const made = sql`${service_plans.id} IN (SELECT value FROM imports, json_each(imports.plan_ids)
+    WHERE imports.router_id IS ${record.router_id} AND imports.undone_at IS NOT NULL)`;
+  const is_free = untouchedEntity(sql`${service_plans.id}`);
+  const [all, free] = await read(
     ctx,
-    ctx.db.orm
-      .select()
-      .from(service_plans)
-      .where(and(sql`${service_plans.id} IN (${rows})`, untouchedEntity(sql`${service_plans.id}`))),
-    ctx.db.orm
-      .select({ id: service_plans.id, name: service_plans.name })
-      .from(service_plans)
-      .where(sql`${service_plans.id} IN (${rows})`),
+    ctx.db.orm.select().from(service_plans).where(made),
+    ctx.db.orm.select({ id: service_plans.id }).from(service_plans).where(and(made, is_free)),
   );
-  const writes = free.map(plan => deleteUntouched(ctx, service_plans, plan.id));
-  await commit(
-    ctx,
-    writes,
-    ...free.map((plan): NewEvent => ({ ...deleted('plan', plan), changes: deletedChanges(plan) })),
-  );
-  return all.filter(plan => !free.some(row => row.id === plan.id)).map(plan => plan.name);
+  const gone = new Set(free.map(plan => plan.id));
+  await deleteUntouched(ctx, service_plans, 'plan', all.filter(plan => gone.has(plan.id)), []); // prettier-ignore
+  return all
+    .filter(plan => !gone.has(plan.id))
+    .map(plan => plan.name)
+    .sort();
 }
 
-const deleted = (what: 'plan' | 'ip_pool', row: { id: string }): NewEvent => ({
-  type: `${what}.deleted`,
-  action: 'delete',
-  entity_id: row.id,
-});
-
-const deleteUntouched = (ctx: Context, table: typeof service_plans | typeof ip_pools, id: string): Write =>
-  mustChange(ctx.db.orm.delete(table).where(and(eq(table.id, id), untouchedEntity(sql`${table.id}`))), new RaceLost());
+/** All of them, or the step is taken again: somebody began to use one. */
+async function deleteUntouched(
+  ctx: Context,
+  table: typeof service_plans | typeof ip_pools,
+  what: 'plan' | 'ip_pool',
+  rows: readonly { id: string }[],
+  also: readonly Write[],
+): Promise<void> {
+  const ids = sql`SELECT value FROM json_each(${JSON.stringify(rows.map(row => row.id))})`;
+  const still_free = sql`(SELECT count(*) FROM ${table} WHERE ${table.id} IN (${ids})
+    AND ${untouchedEntity(sql`${table.id}`)}) = ${rows.length}`;
+  const events = rows.map((row): NewEvent => ({
+    type: `${what}.deleted`,
+    action: 'delete',
+    entity_id: row.id,
+    changes: deletedChanges(row as Record<string, unknown>),
+  })); // prettier-ignore
+  const removal = ctx.db.orm.delete(table).where(sql`${table.id} IN (${ids})`);
+  const writes = rows.length > 0 ? [mustHold(still_free, new RaceLost()), removal] : [];
+  await commit(ctx, [...writes, ...also], ...events);
+}
 
 /** Plans or pools: each is deleted, or kept, at once. */
 async function takeBackEntities(ctx: Context, job: JobRow, record: ImportRow, items: readonly Item[]): Promise<void> {
@@ -215,27 +256,24 @@ async function takeBackEntities(ctx: Context, job: JobRow, record: ImportRow, it
     items.filter(item => gone.has(item.entity_id!)),
     items.filter(item => !gone.has(item.entity_id!)),
   ];
-  await commit(
-    ctx,
-    [
-      ...free.map(row => deleteUntouched(ctx, table, row.id)),
-      ...mark('undone', null, undone),
-      ...mark('kept', KEPT, kept),
-      updateRow(ctx, jobs, job, {
-        status: 'running',
-        started_at: job.started_at ?? toIso(ctx.now),
-        succeeded: job.succeeded + undone.length,
-        failed: job.failed + kept.length,
-      }),
-    ],
-    ...free.map((row): NewEvent => ({
-      ...deleted(what, row),
-      changes: deletedChanges(row as Record<string, unknown>),
-    })),
-  );
+  await deleteUntouched(ctx, table, what, free, [
+    ...mark('undone', null, undone),
+    ...mark('kept', KEPT, kept),
+    updateRow(ctx, jobs, job, {
+      status: 'running',
+      started_at: job.started_at ?? toIso(ctx.now),
+      succeeded: job.succeeded + undone.length,
+      failed: job.failed + kept.length,
+    }),
+  ]);
 }
 
-async function finish(ctx: Context, job: JobRow, record: ImportRow, kept_plans: readonly string[]): Promise<void> {
+interface Left {
+  given_up: readonly string[];
+  kept_plans: readonly string[];
+}
+
+async function finish(ctx: Context, job: JobRow, record: ImportRow, left: Left): Promise<void> {
   const [kept] = await read(
     ctx,
     ctx.db.orm
@@ -248,8 +286,8 @@ async function finish(ctx: Context, job: JobRow, record: ImportRow, kept_plans: 
   const done: Partial<JobRow> = {
     status: 'completed',
     finished_at: toIso(ctx.now),
-    errors: kept.map(({ line, name }) => `line ${line}: "${name}": ${KEPT}`),
-    result: { kept_plans },
+    errors: [...left.given_up, ...kept.map(({ line, name }) => `line ${line}: "${name}": ${KEPT}`)].slice(0, 100),
+    result: { kept_plans: left.kept_plans },
   };
   await commit(ctx, [updateRow(ctx, jobs, job, done)], {
     type: 'import.undo_completed',

@@ -171,7 +171,7 @@ const clipped = (most: number) => z.string().transform(text => text.slice(0, mos
  * What one PPP session moved since the measurement before. A counter that went back, another session id or a shorter
  * uptime starts a new count, so that nothing is counted twice.
  */
-export const LineMeasurement = z.strictObject({
+export const LineMeasurement = z.object({
   /** PPPoE name. */
   name: clipped(255),
   session_id: clipped(50),
@@ -185,8 +185,17 @@ export const LineMeasurement = z.strictObject({
 });
 export type LineMeasurement = z.infer<typeof LineMeasurement>;
 
-export const RouterMeasurement = z.strictObject({
+export const RouterMeasurement = z.object({
   router_id: z.uuid(),
+  /** Where it was looked for. */
+  host: clipped(300).optional(),
+  port: z.int().optional(),
+  /** Of the certificate that it showed: the first one is trusted from then on. */
+  tls_fingerprint: z
+    .string()
+    .regex(/^[0-9a-f]{64}$/)
+    .nullable()
+    .default(null),
   status: z.enum(['online', 'offline']),
   /** Why it is offline, or why its lines couldn't be read. */
   error: clipped(500).nullable(),
@@ -196,29 +205,35 @@ export const RouterMeasurement = z.strictObject({
   version: clipped(100).nullable(),
   uptime_seconds: z.int().min(0).nullable(),
   /** Addresses of its pools that are given out; null: not known. */
-  pools: z.array(z.strictObject({ name: clipped(100), used: z.int().min(0) })).nullable(),
+  pools: z
+    .array(z.object({ name: clipped(100), used: z.int().min(0) }))
+    .max(1000)
+    .nullable(),
   /** Null: not known. Empty: nobody is online. */
-  lines: z.array(LineMeasurement).nullable(),
+  lines: z.array(LineMeasurement).max(20_000).nullable(),
 });
 export type RouterMeasurement = z.infer<typeof RouterMeasurement>;
 
-export const DeviceMeasurement = z.strictObject({
+export const DeviceMeasurement = z.object({
   device_id: z.uuid(),
+  /** Where it was looked for; null: at the usual ports. */
+  host: clipped(300).optional(),
+  port: z.int().nullable().optional(),
   status: z.enum(['online', 'offline']),
   latency_ms: z.int().min(0).nullable(),
 });
 export type DeviceMeasurement = z.infer<typeof DeviceMeasurement>;
 
 /** One round of measuring. On the bridge's disk before it is sent, and until the cloud has it. */
-export const MeasurementBatch = z.strictObject({
+export const MeasurementBatch = z.object({
   /** Made with the spool: a bridge that lost its disk counts from 1 again under another one. */
   spool_id: z.uuid(),
   /** From 1, without gaps. */
   number: z.int().min(1),
   /** No later than a date can be. */
   measured_at_ms: z.int().min(0).max(8.64e15),
-  routers: z.array(RouterMeasurement),
-  devices: z.array(DeviceMeasurement),
+  routers: z.array(RouterMeasurement).max(500),
+  devices: z.array(DeviceMeasurement).max(10_000),
 });
 export type MeasurementBatch = z.infer<typeof MeasurementBatch>;
 
@@ -232,6 +247,8 @@ export const ReportRequest = z.strictObject({
   version: z.string().max(50),
   /** Of the watched set that it holds; null: none yet. */
   watched_tag: z.string().max(100).nullable(),
+  /** Somebody looks whether it works (`doctor`): it is answered, and nothing is kept of it. */
+  is_check: z.boolean().optional(),
   /** The oldest batch that the cloud hasn't taken; null: none waits. */
   batch: MeasurementBatch.nullable(),
   /** How many more wait. */
@@ -242,7 +259,7 @@ export type ReportRequest = z.infer<typeof ReportRequest>;
 /** All that a bridge watches over by itself, so that it can start while the cloud is away. */
 export const Watched = z.object({
   tag: z.string(),
-  routers: z.array(RouterAccess),
+  routers: z.array(z.object(RouterAccess.shape)),
   devices: z.array(z.object({ id: z.uuid(), host: z.string(), port: z.int().min(1).max(65535).nullable() })),
   /** A JWE to the bridge's key: JSON, router's id → its password. Kept as it came. */
   sealed_passwords: z.string(),

@@ -19,7 +19,7 @@ import { toAppError } from './ask-router.ts';
 import { applyToRouter, BridgeCallFailed } from './bridge-client.ts';
 import { describeIsolirProfile, describePlanProfile, describeReleasedProfile } from './desired.ts';
 import { customerMarker } from './markers.ts';
-import { observeBridge, observeFailure, observeRouter } from './observe.ts';
+import { observeBridge, observeFailure, observeRouters } from './observe.ts';
 
 /** Brings what routers hold to what the table says, through the bridge, and stores what the router confirmed. */
 
@@ -92,6 +92,12 @@ export async function applyDesired(
   return { next_attempt_ms: waiting > 0 ? ctx.now + REFUSED_BACKOFF.first_ms : null, failure: null };
 }
 
+/** A plan that an undone import made, and that goes with it: of one that stays the profile must stay ours. */
+const isGoingWithItsImport: SQL = sql`
+  ${service_plans.id} IN (SELECT value FROM imports, json_each(imports.plan_ids) WHERE imports.undone_at IS NOT NULL)
+  AND NOT EXISTS (SELECT 1 FROM customers AS c WHERE c.service_plan_id = ${service_plans.id} AND c.deleted_at IS NULL)
+  AND NOT EXISTS (SELECT 1 FROM events AS e WHERE e.entity_id = ${service_plans.id} AND e.type <> 'plan.created')`;
+
 /** Null: no such router (any more). An error: it can't be spoken to, its rows wait. */
 async function readTask(ctx: Context, router_id: string, customer_id?: string): Promise<Task | AppError | null> {
   const due: SQL = and(
@@ -146,7 +152,7 @@ async function readTask(ctx: Context, router_id: string, customer_id?: string): 
     orm
       .select({ id: service_plans.id, profile_name: service_plans.profile_name })
       .from(service_plans)
-      .where(inArray(service_plans.profile_name, released_profiles)),
+      .where(and(inArray(service_plans.profile_name, released_profiles), isGoingWithItsImport)),
   );
   if (!router) return null;
   if (!router.is_active) return new AppError('ROUTER_UNREACHABLE', `Router "${router.name}" is switched off.`);
@@ -269,7 +275,7 @@ async function confirm(
 }
 
 const seen = (ctx: Context, { router, bridge }: Task): Write[] => [
-  ...observeRouter(ctx, router, { status: 'online', error: null, at_ms: ctx.now }),
+  ...observeRouters(ctx, [{ router_id: router.id, status: 'online', error: null, at_ms: ctx.now }]),
   ...observeBridge(ctx, bridge),
 ];
 

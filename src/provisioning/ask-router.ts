@@ -6,7 +6,7 @@ import { AppError, notFound } from '../errors.ts';
 import { bridges, type BridgeRow } from '../resources/bridges/table.ts';
 import { routers, type RouterRow } from '../resources/routers/table.ts';
 import { BridgeCallFailed } from './bridge-client.ts';
-import { observeBridge, observeFailure, observeRouter, type RouterObservation } from './observe.ts';
+import { observeBridge, observeFailure, observeRouters, type RouterObservation } from './observe.ts';
 
 /** A router, and the bridge that reaches it. */
 export interface Reached {
@@ -52,8 +52,8 @@ export async function askRouter<T>(
     const facts = learn?.(answer);
     // who looks again and again writes nothing
     if (facts !== undefined || router.status !== 'online' || bridge.status !== 'online') {
-      const observed = { status: 'online', error: null, at_ms: ctx.now, facts } as const;
-      await keep([...observeRouter(ctx, router, observed), ...observeBridge(ctx, bridge)]);
+      const observed = { router_id: router.id, status: 'online', error: null, at_ms: ctx.now, facts } as const;
+      await keep([...observeRouters(ctx, [observed]), ...observeBridge(ctx, bridge)]);
     }
     return answer;
   } catch (error) {
@@ -65,6 +65,7 @@ export async function askRouter<T>(
 
 /** What a caller who asked for a live answer is told. */
 export function toAppError(failure: BridgeCallFailed): AppError {
-  if (failure.code === 'BRIDGE_OFFLINE') return new AppError('BRIDGE_OFFLINE', failure.message);
+  if (failure.code === 'BRIDGE_OFFLINE' || failure.code === 'NOT_ENROLLED')
+    return new AppError('BRIDGE_OFFLINE', failure.message);
   return new AppError('ROUTER_UNREACHABLE', failure.message);
 }

@@ -29,7 +29,9 @@ import type { RouterRow } from '../resources/routers/table.ts';
 
 /** The Worker's end of the link to a bridge: signs, seals, and believes only signed answers. */
 
-export type BridgeFailure = z.infer<typeof BridgeError>['error']['code'] | 'BRIDGE_OFFLINE';
+/** Of the last two nobody was asked: `NOT_ENROLLED`, and `NOT_ASKED` for what we can't open ourselves. */
+export type BridgeFailure =
+  z.infer<typeof BridgeError>['error']['code'] | 'BRIDGE_OFFLINE' | 'NOT_ENROLLED' | 'NOT_ASKED';
 
 export class BridgeCallFailed extends Error {
   readonly code: BridgeFailure;
@@ -55,14 +57,14 @@ export async function describeAccess(
 ): Promise<{ access: RouterAccess; password: string }> {
   const password = await unseal(ambient.env, { row_id: router.id, column: 'password' }, router.password).catch(() => {
     const name = router.name;
-    throw new BridgeCallFailed('ROUTER_REFUSED', `The password of router "${name}" can’t be opened: set it anew.`);
+    throw new BridgeCallFailed('NOT_ASKED', `The password of router "${name}" can’t be opened: set it anew.`);
   });
   return { access: accessOf(router), password };
 }
 
 /** Only the bridge that enrolled with this key can open it. */
 export async function sealForBridge(bridge: BridgeRow, part: SealedPart | Record<string, string>): Promise<string> {
-  if (!bridge.public_key) throw new BridgeCallFailed('BRIDGE_OFFLINE', `Bridge "${bridge.name}" has not enrolled yet.`);
+  if (!bridge.public_key) throw new BridgeCallFailed('NOT_ENROLLED', `Bridge "${bridge.name}" has not enrolled yet.`);
   const key = await importJWK(bridge.public_key, 'ECDH-ES');
   return new CompactEncrypt(new TextEncoder().encode(JSON.stringify(part)))
     .setProtectedHeader({ alg: 'ECDH-ES', enc: 'A256GCM' })
@@ -144,13 +146,10 @@ async function callBridge<T extends z.ZodType>(
   timeout_ms: number,
 ): Promise<z.output<T>> {
   if (!bridge.url || !bridge.signing_secret)
-    throw new BridgeCallFailed('BRIDGE_OFFLINE', `Bridge "${bridge.name}" has not enrolled yet.`);
+    throw new BridgeCallFailed('NOT_ENROLLED', `Bridge "${bridge.name}" has not enrolled yet.`);
   const place = { row_id: bridge.id, column: 'signing_secret' };
   const secret = await unseal(ambient.env, place, bridge.signing_secret).catch(() => {
-    throw new BridgeCallFailed(
-      'BRIDGE_OFFLINE',
-      `The secret of bridge "${bridge.name}" can’t be opened: enrol it anew.`,
-    );
+    throw new BridgeCallFailed('NOT_ENROLLED', `The secret of bridge "${bridge.name}" can’t be opened: enrol it anew.`);
   });
   const [method, body] = message === null ? ['GET', ''] : ['POST', JSON.stringify(message)];
   const nonce = ambient.newId();

@@ -63,9 +63,10 @@ export function setDesired(ctx: Context, change: LineChange): DesiredChange {
   };
 }
 
+/** Not given back, whatever it was before. */
+const KEPT = { is_released: false, released_profile: null };
+
 const raised = (ctx: Context) => ({
-  is_released: false,
-  released_profile: null,
   generation: sql`${provisioning.generation} + 1`,
   status: 'pending' as const,
   attempts: 0,
@@ -97,7 +98,7 @@ function upsertDesired(ctx: Context, customer_id: string, { router_id, kind, key
     })
     .onConflictDoUpdate({
       target: [provisioning.router_id, provisioning.kind, provisioning.key],
-      set: { customer_id, desired: keepManaged, ...raised(ctx) },
+      set: { customer_id, desired: keepManaged, ...raised(ctx), ...KEPT },
     });
 }
 
@@ -110,7 +111,7 @@ const keepManaged = sql`CASE
 const dropDesired = (ctx: Context, row_id: string): Write =>
   ctx.db.orm
     .update(provisioning)
-    .set({ desired: sql`NULL`, ...raised(ctx) })
+    .set({ desired: sql`NULL`, ...raised(ctx), ...KEPT })
     .where(eq(provisioning.id, row_id));
 
 /** Rows of customers that an import made and that are taken back: the router keeps what it has, without our marker. */

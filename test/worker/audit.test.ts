@@ -37,7 +37,7 @@ const MANAGED: Record<string, { key: string; entity: (row: Row) => string }> = {
 /** Versions, what follows from other columns, and observations: not told of as changes. */
 const UNTOLD = new Set(
   `id plan_id created_at updated_at search_text phone_e164 last_login_at last_heartbeat_at last_seen_at last_error revision
-  identity board_name version status_at last_report_ms spool_id spool_number latency_ms used used_at
+  identity board_name version status_at last_report_ms spool_id spool_number last_measured_at latency_ms used used_at
   status:routers status:bridges opened_at:alerts resolved_at:alerts`.split(/\s+/),
 );
 /** Whose status is observed: each change of it is told by `router.status` and its like, or with what people changed. */
@@ -224,7 +224,7 @@ async function reportRound({ network }: World, seed: number): Promise<Answer> {
     number: ++next_number,
     measured_at_ms: Date.now(),
     routers: [{ router_id, status: router, error: router === 'online' ? null : 'away', latency_ms: 1, ...facts, lines: null }], // prettier-ignore
-    devices: [{ device_id, status: device, latency_ms: seed % 9 }],
+    devices: [{ device_id, host: '10.0.0.9', port: null, status: device, latency_ms: seed % 9 }],
   };
   return bridge.report({ batch, version: `1.${seed % 3}` });
 }

@@ -1,6 +1,9 @@
+import { env } from 'cloudflare:test';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { runUndoJob } from '../../src/jobs/undo-import.ts';
 import { formatExport } from '../../src/lib/routeros/export-file.ts';
+import { undoImport } from '../../src/resources/imports/undo.ts';
 import {
   clearFaults,
   dialIn,
@@ -9,8 +12,10 @@ import {
   findSecret,
   isOnline,
   loadOnRouter,
+  makeTestContext,
   NetworkTenant,
   readMenu,
+  recordQueue,
   takeRouterAway,
   waitUntil,
   withBridgeCalls,
@@ -352,5 +357,139 @@ describe('undoing an import', () => {
     await waitForJob(world.tenant, answer.data.id);
     expect(await undo(world.tenant, answer.data.import_id)).toMatchObject({ status: 'completed', succeeded: 1 });
     expect(await countRows(world)).toEqual(before);
+  });
+
+  /** The undoing has begun and been tried, and the router is away. */
+  async function beginUndoWhileAway(world: NetworkTenant, import_id: string): Promise<string> {
+    await takeRouterAway();
+    const answer = await world.tenant.call('POST', `/imports/${import_id}/undo`);
+    await waitUntil(
+      () => world.query('SELECT 1 FROM provisioning WHERE is_released = 1 AND attempts > 0'),
+      rows => rows.length === 3,
+      'it is not tried',
+    );
+    return answer.data.id;
+  }
+
+  async function comeBack(world: NetworkTenant, job_id: string) {
+    await clearFaults();
+    await world.makeDue();
+    await world.look();
+    await runUndoJob(await makeTestContext(world.tenant), job_id);
+    return waitForJob(world.tenant, job_id);
+  }
+
+  test('that waits for a router whose access is changed meanwhile still removes nobody', async () => {
+    const world = await NetworkTenant.make();
+    await loadOnRouter(ROUTER);
+    await dialIn('budi');
+    const before = await stateOfRouter();
+    const { import_id } = await importLive(world, 'secrets');
+    await allInSync(world);
+    const job_id = await beginUndoWhileAway(world, import_id);
+    await world.tenant.put(`/routers/${world.router_id}`, { is_active: false });
+    await world.tenant.put(`/routers/${world.router_id}`, { is_active: true });
+    await comeBack(world, job_id);
+    expect(await stateOfRouter()).toEqual(before);
+    expect(await isOnline('budi')).toBe(true);
+  });
+
+  test('isn’t held up by a device that somebody gave to a customer meanwhile', async () => {
+    const world = await NetworkTenant.make();
+    await loadOnRouter(ROUTER);
+    const { import_id, items } = await importLive(world, 'secrets');
+    await allInSync(world);
+    const job_id = await beginUndoWhileAway(world, import_id);
+    const { customer_id } = items.find((item: { name: string }) => item.name === 'budi');
+    await world.query(
+      "INSERT INTO devices (id, device_name, device_type, customer_id, created_at, updated_at) VALUES (?, 'ONU', 'onu', ?, 1, 1)",
+      crypto.randomUUID(),
+      customer_id,
+    );
+    await world.query("INSERT INTO usage_daily VALUES (?, '2026-11-20', 1, 1, 1, 1, 1, 1, 60)", customer_id);
+    expect(await comeBack(world, job_id)).toMatchObject({ status: 'completed', succeeded: 3 });
+    expect(await world.query('SELECT id FROM customers')).toEqual([{ id: customer_id }]);
+    // and nobody who is deleted is given a device
+    const body = { device_name: 'ONU 2', device_type: 'onu', customer_id };
+    expect((await world.tenant.call('POST', '/devices', { body })).status).toBe(400);
+  });
+
+  test('ends when the router is given up, and says so', async () => {
+    const world = await NetworkTenant.make();
+    await loadOnRouter(ROUTER);
+    const { import_id } = await importLive(world, 'secrets');
+    await allInSync(world);
+    const job_id = await beginUndoWhileAway(world, import_id);
+    await world.tenant.put(`/routers/${world.router_id}`, { is_active: false });
+    await runUndoJob(await makeTestContext(world.tenant), job_id);
+    const job = await waitForJob(world.tenant, job_id);
+    expect(job).toMatchObject({ status: 'completed', errors: [expect.stringContaining('switched off')] });
+    expect(await countRows(world)).toEqual([0, 0, 0, 0, 0]);
+    expect((await world.tenant.call('DELETE', `/routers/${world.router_id}`)).status).toBe(200);
+  });
+
+  test('leaves the mark on the profile of a plan that stays, though nobody is on it just now', async () => {
+    const world = await NetworkTenant.make();
+    await loadOnRouter(ROUTER);
+    await world.tenant.put('/settings', { suspension_policy: 'isolir' });
+    const { import_id, items } = await importLive(world, 'secrets');
+    await allInSync(world);
+    const plans = await world.tenant.get('/service-plans', { is_active: 'all' });
+    const plan = (name: string) => plans.find((each: { profile_name: string }) => each.profile_name === name);
+    // budi is kept, isolated, and so not on p10; p20 was priced, and nobody is on it any more
+    const { customer_id } = items.find((item: { name: string }) => item.name === 'budi');
+    await world.tenant.post(`/customers/${customer_id}/suspend`, { reason: 'overdue' });
+    await world.tenant.put(`/service-plans/${plan('p20').id}`, {
+      description: 'tetap',
+      price: 100_000,
+      is_active: true,
+    });
+    await allInSync(world);
+    expect(await undo(world.tenant, import_id)).toMatchObject({ result: { kept_plans: ['p10', 'p20'] } });
+    await world.tenant.post(`/customers/${customer_id}/resume`, {});
+    await world.waitFor(customer_id);
+    await world.addLine(plan('p20').id);
+    const marks = (await readMenu('/ppp/profile'))
+      .filter(row => row.comment?.includes('rukun:plan'))
+      .map(row => row.name);
+    expect(marks.sort()).toEqual(['p10', 'p20']);
+  });
+
+  test('isn’t kept from anybody because his plan got a price', async () => {
+    const world = await NetworkTenant.make();
+    await loadOnRouter(ROUTER);
+    const { import_id } = await importLive(world, 'secrets');
+    await allInSync(world);
+    for (const plan of await world.tenant.get('/service-plans', { is_active: 'all' }))
+      await world.tenant.put(`/service-plans/${plan.id}`, { price: 100_000 });
+    await allInSync(world);
+    expect(await undo(world.tenant, import_id)).toMatchObject({ succeeded: 3, failed: 0 });
+  });
+
+  test('and another import of the same router don’t run side by side', async () => {
+    const world = await NetworkTenant.make();
+    const { tenant, router_id } = world;
+    await loadOnRouter(ROUTER);
+    const { import_id } = await importLive(world, 'secrets');
+    await allInSync(world);
+    const held = { env: { ...env, JOBS_QUEUE: recordQueue().queue } as never };
+    const { id } = await undoImport(await makeTestContext(tenant, held), import_id);
+    const refused = await tenant.call('POST', '/imports', { body: { router_id, kind: 'secrets' } });
+    expect([refused.status, refused.error.code]).toEqual([409, 'CONFLICT']);
+    expect(
+      (await tenant.call('POST', '/imports', { body: { router_id, kind: 'secrets', dry_run: true } })).status,
+    ).toBe(202);
+    await runUndoJob(await makeTestContext(tenant, held), id);
+    await waitUntil(
+      async () => {
+        await runUndoJob(await makeTestContext(tenant, held), id);
+        return tenant.get(`/jobs/${id}`);
+      },
+      job => job.finished_at !== null,
+      'it does not end',
+    );
+    expect((await importLive(world, 'secrets')).job).toMatchObject({ succeeded: 3 });
+    // a plan that a waiting import needs isn’t taken away by the undoing of another one
+    await allInSync(world);
   });
 });

@@ -178,6 +178,18 @@ describe('traffic of one customer', () => {
     expect([unknown.status, unknown.error.code]).toEqual([502, 'ROUTER_UNREACHABLE']);
   });
 
+  test('who has ended isn’t shown what the next holder of the name does', async () => {
+    const world = await NetworkTenant.make();
+    const { tenant } = world;
+    const plan = await world.addPlan();
+    const first = await world.addLine(plan.id);
+    await tenant.post(`/customers/${first.id}/terminate`, {});
+    await world.addLine(plan.id, { pppoe_username: first.pppoe_username });
+    await dialIn(first.pppoe_username);
+    const answer = await tenant.call('GET', `/customers/${first.id}/traffic`);
+    expect([answer.status, answer.error.code]).toEqual([409, 'CONFLICT']);
+  });
+
   test('a customer without a line on a router is a 409', async () => {
     const { tenant } = await NetworkTenant.make();
     const plan = await tenant.addPlan();

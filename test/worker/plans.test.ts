@@ -119,7 +119,7 @@ describe('plans', () => {
     const fee = async ({ id }: { id: string }) => (await tenant.get(`/customers/${id}`)).monthly_fee;
     expect([await fee(usual), await fee(agreed)]).toEqual([120_000, 80_000]);
     const [event] = await tenant.get(`/customers/${usual.id}/audit-logs`);
-    expect(event).toMatchObject({ type: 'customer.updated', changes: { monthly_fee: [100_000, 120_000] } });
+    expect(event).toMatchObject({ type: 'customer.fee_followed_plan', changes: { monthly_fee: [100_000, 120_000] } });
     expect(event.user_id).toBe(tenant.admin.id);
     expect(await tenant.get(`/customers/${agreed.id}/audit-logs`)).toHaveLength(1);
     const dearer = await tenant.addPlan({ price: 200_000 });

@@ -62,6 +62,8 @@ const SPOOL = crypto.randomUUID();
 
 const measured = (router_id: string, parts: Partial<RouterMeasurement> = {}): RouterMeasurement => ({
   router_id,
+  host: env.TEST_NETWORK.router.host,
+  port: env.TEST_NETWORK.router.port,
   status: 'online',
   error: null,
   latency_ms: 3,
@@ -69,6 +71,7 @@ const measured = (router_id: string, parts: Partial<RouterMeasurement> = {}): Ro
   board_name: 'RB5009',
   version: '7.18.2 (stable)',
   uptime_seconds: 60,
+  tls_fingerprint: null,
   pools: null,
   lines: [],
   ...parts,
@@ -219,6 +222,33 @@ describe('a report', () => {
   });
 });
 
+test('the first certificate that a router shows is the one from then on', async () => {
+  const world = await NetworkTenant.make({ router: { use_tls: true } });
+  const { tenant, router_id } = world;
+  const [first, second] = ['a', 'b'].map(letter => letter.repeat(64)) as [string, string];
+  const say = (number: number, tls_fingerprint: string) =>
+    report(world, { batch: batchOf(number, { routers: [measured(router_id, { tls_fingerprint, lines: null })] }) });
+  const before = await tenant.get(`/routers/${router_id}`);
+  await say(1, first);
+  const pinned = await tenant.get(`/routers/${router_id}`);
+  expect(pinned.tls_fingerprint).toBe(first);
+  expect(Date.parse(pinned.updated_at)).toBeGreaterThan(Date.parse(before.updated_at));
+  await say(2, second);
+  expect(await tenant.get(`/routers/${router_id}`)).toMatchObject({ tls_fingerprint: first });
+  expect(await eventsOf(world, 'router.updated')).toHaveLength(1);
+  // and it is what the bridge is told
+  expect((await report(world)).data.watched!.routers).toMatchObject([{ tls_fingerprint: first }]);
+});
+
+test('a check is answered, and nothing is kept of it', async () => {
+  const world = await NetworkTenant.make();
+  const rows = () => world.query('SELECT * FROM bridges');
+  const before = await rows();
+  const answer = await report(world, { is_check: true });
+  expect(answer).toMatchObject({ status: 200, is_signed: true, data: { batch_taken: false, watched: null } });
+  expect(await rows()).toEqual(before);
+});
+
 describe('alerts', () => {
   test('P40 a router that goes offline opens one alert; it is resolved when the router is back', async () => {
     const world = await NetworkTenant.make();
@@ -256,6 +286,7 @@ describe('alerts', () => {
     await fc.assert(
       fc.asyncProperty(fc.array(observation, { minLength: 1, maxLength: 10 }), async observations => {
         const [router_id, spool_id, now] = [await world.addRouter(), crypto.randomUUID(), Date.now()];
+        await world.query('UPDATE bridges SET last_measured_at = NULL');
         let newest = { at: 0, status: 'unknown' };
         for (const [index, { age_ms, status }] of observations.entries()) {
           const at = now - age_ms;
@@ -289,14 +320,15 @@ describe('alerts', () => {
     expect(await openAlerts(world)).toEqual([]);
   });
 
-  test('a bridge that is away has an alert of its own, and says nothing of its routers: they are unknown', async () => {
+  test('a bridge that is away has an alert of its own, and says nothing of its routers', async () => {
     const world = await NetworkTenant.make();
     const { tenant, router_id, bridge_id } = world;
     await tenant.post(`/routers/${router_id}/test`);
     await tenant.put(`/bridges/${bridge_id}`, { url: `http://127.0.0.1:${DEAD_PORT}` });
     expect((await tenant.call('POST', `/routers/${router_id}/test`)).status).toBe(503);
     expect(await openAlerts(world)).toMatchObject([{ type: 'bridge_offline', entity_id: bridge_id }]);
-    expect(await routerOf(world)).toMatchObject({ status: 'unknown' });
+    // it was heard of a moment ago
+    expect(await routerOf(world)).toMatchObject({ status: 'online' });
     // that it reaches us doesn't say that we reach it
     await report(world);
     expect(await openAlerts(world)).toHaveLength(1);
@@ -310,6 +342,13 @@ describe('alerts', () => {
   test('a bridge that reports no more is noticed by the sweep, once', async () => {
     const world = await NetworkTenant.make();
     await report(world, { batch: batchOf(1, { routers: [measured(world.router_id)] }) });
+    const { id } = await world.tenant.post('/devices', {
+      device_name: 'OLT',
+      device_type: 'olt',
+      ip_address: '10.0.0.5',
+    });
+    const devices = [{ device_id: id, host: '10.0.0.5', port: null, status: 'online' as const, latency_ms: 1 }];
+    await report(world, { batch: batchOf(2, { devices }) });
     const later = async (minutes: number) =>
       sweepTenant(await makeTestContext(world.tenant, { now: Date.now() + minutes * 60_000 }));
     await later(6);
@@ -319,6 +358,56 @@ describe('alerts', () => {
     expect(await openAlerts(world)).toMatchObject([{ type: 'bridge_offline' }]);
     expect(await eventsOf(world, 'alert.opened')).toHaveLength(1);
     expect(await routerOf(world)).toMatchObject({ status: 'unknown' });
+    expect(await world.tenant.get(`/devices/${id}/status`)).toMatchObject({ status: 'unknown' });
+  });
+
+  test('while only the tunnel is down the routers are as the bridge tells, and nothing flaps', async () => {
+    const world = await NetworkTenant.make();
+    const { tenant, router_id, bridge_id } = world;
+    await tenant.put(`/bridges/${bridge_id}`, { url: `http://127.0.0.1:${DEAD_PORT}` });
+    for (let round = 1; round <= 4; round++) {
+      await report(world, { batch: batchOf(round, { routers: [measured(router_id, { lines: null })] }) });
+      expect((await tenant.call('POST', `/routers/${router_id}/test`)).status).toBe(503);
+      expect(await routerOf(world)).toMatchObject({ status: 'online' });
+    }
+    expect(await eventsOf(world, 'router.status')).toHaveLength(1);
+    expect(await eventsOf(world, 'alert.opened')).toHaveLength(1);
+  });
+
+  test('a bridge that nobody enrolled yet is no alert, nor is a password that we can’t open its fault', async () => {
+    const world = await NetworkTenant.make();
+    const { tenant, router_id, bridge_id } = world;
+    await tenant.put(`/bridges/${bridge_id}`, { url: `http://127.0.0.1:${DEAD_PORT}` });
+    await tenant.call('POST', `/routers/${router_id}/test`);
+    await world.query("UPDATE routers SET password = 'broken' WHERE id = ?", router_id);
+    expect((await tenant.call('POST', `/routers/${router_id}/test`)).error.code).toBe('ROUTER_UNREACHABLE');
+    const open = await openAlerts(world);
+    expect(open.map((alert: { type: string }) => alert.type).sort()).toEqual(['bridge_offline', 'router_offline']);
+    const fresh = await NetworkTenant.make();
+    await fresh.query('UPDATE bridges SET signing_secret = NULL');
+    const answer = await fresh.tenant.call('POST', `/routers/${fresh.router_id}/test`);
+    expect([answer.status, answer.error.code]).toEqual([503, 'BRIDGE_OFFLINE']);
+    expect(await openAlerts(fresh)).toEqual([]);
+  });
+
+  test('what ticks writes next to nothing: an unchanged round is a row or two, whatever its size', async () => {
+    const world = await NetworkTenant.make();
+    const { tenant, router_id } = world;
+    const ids: string[] = [];
+    for (let at = 0; at < 20; at++)
+      ids.push((await tenant.post('/devices', { device_name: `ap-${at}`, device_type: 'access_point', ip_address: `10.1.0.${at + 1}` })).id); // prettier-ignore
+    const round = async (number: number) => {
+      const devices = ids.map((device_id, at) => ({ device_id, host: `10.1.0.${at + 1}`, port: null, status: 'online' as const, latency_ms: number })); // prettier-ignore
+      await report(world, { batch: batchOf(number, { routers: [measured(router_id, { lines: null })], devices }) });
+    };
+    await round(1);
+    const before = await world.query('SELECT id, status_at FROM devices ORDER BY id');
+    const router_before = await world.query('SELECT * FROM routers');
+    await round(2);
+    await round(3);
+    expect(await world.query('SELECT id, status_at FROM devices ORDER BY id')).toEqual(before);
+    expect(await world.query('SELECT * FROM routers')).toEqual(router_before);
+    expect(await eventsOf(world, 'device.status')).toHaveLength(20);
   });
 
   test('measurements are kept two days', async () => {
@@ -352,6 +441,23 @@ describe('alerts', () => {
     expect((await acknowledge()).error.code).toBe('INVALID_TRANSITION');
   });
 
+  test('what was measured where it was before says nothing of where it is now', async () => {
+    const world = await NetworkTenant.make();
+    const { tenant, router_id } = world;
+    const offline = { status: 'offline' as const, lines: null };
+    await report(world, { batch: batchOf(1, { routers: [measured(router_id, offline)] }) });
+    expect(await openAlerts(world)).toHaveLength(1);
+    await tenant.put(`/routers/${router_id}`, { host: '10.9.9.9' });
+    expect(await openAlerts(world)).toEqual([]);
+    await report(world, { batch: batchOf(2, { routers: [measured(router_id, offline)] }) });
+    expect(await openAlerts(world)).toEqual([]);
+    expect(await routerOf(world)).toMatchObject({ status: 'unknown' });
+    await report(world, { batch: batchOf(3, { routers: [measured(router_id, { ...offline, host: '10.9.9.9' })] }) });
+    expect(await openAlerts(world)).toHaveLength(1);
+    await tenant.put(`/routers/${router_id}`, { bridge_id: null });
+    expect(await openAlerts(world)).toEqual([]);
+  });
+
   test('a router that is switched off or deleted is missed by nobody', async () => {
     const world = await NetworkTenant.make();
     const offline = (number: number) =>
@@ -362,6 +468,9 @@ describe('alerts', () => {
     await world.tenant.put(`/routers/${world.router_id}`, { is_active: false });
     expect(await openAlerts(world)).toEqual([]);
     expect(await routerOf(world)).toMatchObject({ status: 'unknown', last_error: null });
+    await takeRouterAway();
+    expect((await world.tenant.call('POST', `/routers/${world.router_id}/test`)).status).toBe(502);
+    expect(await openAlerts(world)).toEqual([]);
     await world.tenant.put(`/routers/${world.router_id}`, { is_active: true });
     await offline(2);
     expect(await openAlerts(world)).toHaveLength(1);
@@ -369,6 +478,9 @@ describe('alerts', () => {
     expect(await openAlerts(world)).toEqual([]);
   });
 });
+
+/** Where the device is looked for. */
+const PLACE = { host: '10.0.0.5', port: 80 };
 
 describe('devices', () => {
   const device = { device_name: 'OLT Utara', device_type: 'olt', ip_address: '10.0.0.5', port: 80 };
@@ -379,7 +491,7 @@ describe('devices', () => {
     const { id } = await tenant.post('/devices', device);
     expect(await tenant.get(`/devices/${id}/status`)).toMatchObject({ status: 'unknown', age_seconds: null });
     const say = (number: number, status: 'online' | 'offline', measured_at_ms = Date.now()) =>
-      report(world, { batch: batchOf(number, { measured_at_ms, devices: [{ device_id: id, status, latency_ms: status === 'online' ? 2 : null }] }) }); // prettier-ignore
+      report(world, { batch: batchOf(number, { measured_at_ms, devices: [{ ...PLACE, device_id: id, status, latency_ms: status === 'online' ? 2 : null }] }) }); // prettier-ignore
     await say(1, 'online', Date.now() - 600_000);
     const failed_at = Date.now() - 300_000;
     await say(2, 'offline', failed_at);
@@ -398,7 +510,9 @@ describe('devices', () => {
     const { tenant } = world;
     const { id } = await tenant.post('/devices', device);
     const offline = (number: number) =>
-      report(world, { batch: batchOf(number, { devices: [{ device_id: id, status: 'offline', latency_ms: null }] }) });
+      report(world, {
+        batch: batchOf(number, { devices: [{ ...PLACE, device_id: id, status: 'offline', latency_ms: null }] }),
+      });
     expect((await report(world)).data.watched!.devices).toEqual([{ id, host: '10.0.0.5', port: 80 }]);
     await offline(1);
     await tenant.put(`/devices/${id}`, { status: 'maintenance' });
@@ -417,12 +531,19 @@ describe('devices', () => {
     const world = await NetworkTenant.make();
     const { tenant } = world;
     const { id } = await tenant.post('/devices', device);
-    await report(world, { batch: batchOf(1, { devices: [{ device_id: id, status: 'offline', latency_ms: null }] }) });
+    await report(world, {
+      batch: batchOf(1, { devices: [{ ...PLACE, device_id: id, status: 'offline', latency_ms: null }] }),
+    });
     await tenant.put(`/devices/${id}`, { status: 'unknown', notes: 'di menara' });
     expect(await tenant.get(`/devices/${id}`)).toMatchObject({ status: 'offline', notes: 'di menara' });
     expect(await openAlerts(world)).toHaveLength(1);
     await tenant.put(`/devices/${id}`, { ip_address: '10.0.0.6' });
     expect(await tenant.get(`/devices/${id}`)).toMatchObject({ status: 'unknown', status_at: null });
+    expect(await openAlerts(world)).toEqual([]);
+    // the bridge still looks at the old place until it has heard of the new one
+    await report(world, {
+      batch: batchOf(2, { devices: [{ ...PLACE, device_id: id, status: 'offline', latency_ms: null }] }),
+    });
     expect(await openAlerts(world)).toEqual([]);
     await tenant.put(`/devices/${id}`, { status: 'maintenance' });
     await tenant.put(`/devices/${id}`, { ip_address: '10.0.0.7' });

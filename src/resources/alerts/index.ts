@@ -12,7 +12,7 @@ import type { Resource } from '../../http/resource.ts';
 import { toIso } from '../../lib/time.ts';
 import { ALERT_STATUSES, ALERT_TYPES, alerts, type AlertRow } from './table.ts';
 
-export { openAlert, resolveAlert } from './settle.ts';
+export { openAlerts, resolveAlerts } from './settle.ts';
 
 const Alert = z
   .object({

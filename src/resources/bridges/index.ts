@@ -1,4 +1,4 @@
-import { eq } from 'drizzle-orm';
+import { eq, sql } from 'drizzle-orm';
 import { z } from 'zod';
 import { parseTenantSecret } from '../../auth/tokens.ts';
 import { crud } from '../../http/crud.ts';
@@ -6,7 +6,7 @@ import { endpoint } from '../../http/endpoint.ts';
 import { Id, Instant, line } from '../../http/fields.ts';
 import type { Resource } from '../../http/resource.ts';
 import { EnrolAnswer, EnrolRequest, ReportAnswer, ReportRequest } from '../../protocol/messages.ts';
-import { resolveAlert } from '../alerts/index.ts';
+import { resolveAlerts } from '../alerts/index.ts';
 import { checkBridgeUrl, enrolBridge, issueEnrolmentToken } from './actions.ts';
 import { takeReport } from './report.ts';
 import { bridges, CONNECTION_STATES, one_time_tokens } from './table.ts';
@@ -56,7 +56,7 @@ const { routes } = crud({
     filters: {},
     sort: ['name', 'created_at'],
     default_sort: 'name',
-    omit: ['signing_secret', 'public_key', 'last_report_ms', 'spool_id', 'spool_number'],
+    omit: ['signing_secret', 'public_key', 'last_report_ms', 'spool_id', 'spool_number', 'last_measured_at'],
   },
   secrets: ['signing_secret', 'public_key'],
   prepare: (ctx, sent) => {
@@ -64,7 +64,7 @@ const { routes } = crud({
     return Promise.resolve({ columns: sent });
   },
   beforeDelete: (ctx, row) => [
-    ...resolveAlert(ctx, { type: 'bridge_offline', entity_type: 'bridge', entity_id: row.id }, ctx.now),
+    ...resolveAlerts(ctx, 'bridge_offline', sql`SELECT ${row.id} AS entity_id, ${ctx.now} AS at`),
     ctx.db.orm.delete(one_time_tokens).where(eq(one_time_tokens.subject_id, row.id)),
   ],
 });

@@ -1,13 +1,13 @@
 import { and, eq, isNotNull, isNull, lt, ne, or, sql } from 'drizzle-orm';
 import type { Context } from '../../context.ts';
 import { commit, mustChange, RaceLost, type Write } from '../../db/commit.ts';
-import { read, type Statement } from '../../db/session.ts';
+import { read } from '../../db/session.ts';
 import { unauthorized } from '../../errors.ts';
 import { toIso } from '../../lib/time.ts';
 import type { MeasurementBatch, ReportAnswer, ReportRequest, Watched } from '../../protocol/messages.ts';
 import { hashText } from '../../protocol/signature.ts';
 import { accessOf, describeAccess, isReachable, sealForBridge } from '../../provisioning/bridge-client.ts';
-import { observeBridge, observeDevice, observeRouter } from '../../provisioning/observe.ts';
+import { observeBridge, observeDevices, observeRouters, trustFirst } from '../../provisioning/observe.ts';
 import { devices, type DeviceRow } from '../devices/table.ts';
 import { line_measurements } from '../monitoring/table.ts';
 import { routers, type RouterRow } from '../routers/table.ts';
@@ -34,6 +34,7 @@ export async function takeReport(ctx: Context, report: ReportRequest): Promise<R
   );
   if (!bridge) throw unauthorized();
   const { batch, version } = report;
+  if (report.is_check) return { batch_taken: false, watched: null };
   const is_new = batch !== null && (bridge.spool_id !== batch.spool_id || batch.number > bridge.spool_number);
   // one that we couldn't reach isn't back because it reaches us
   const is_here = bridge.status !== 'offline' || (await isReachable(ctx, bridge));
@@ -43,7 +44,7 @@ export async function takeReport(ctx: Context, report: ReportRequest): Promise<R
     .where(eq(bridges.id, bridge.id));
   const writes: Write[] = [
     spendTime(ctx, bridge.id, actor.signed_at_ms!),
-    ...(is_new ? storeBatch(ctx, bridge, batch, its_routers, its_devices) : []),
+    ...(is_new ? storeBatch(ctx, bridge, batch, its_routers) : []),
     ...(is_here ? observeBridge(ctx, bridge, { version }) : [heard]),
   ];
   await commit(ctx, writes);
@@ -60,15 +61,14 @@ function spendTime(ctx: Context, bridge_id: string, last_report_ms: number): Wri
   return mustChange(spend, unauthorized('A newer report than this one was here before.'));
 }
 
-/** Of at most some 700 bytes each: a row holds 2 MB. */
-const LINES_PER_ROW = 2000;
+/** A row holds 2 MB, and a line's text may be long, in whatever script. */
+const LINES_PER_ROW = 500;
 
 function storeBatch(
   ctx: Context,
   bridge: BridgeRow,
   batch: MeasurementBatch,
   its_routers: readonly RouterRow[],
-  its_devices: readonly DeviceRow[],
 ): Write[] {
   const { spool_id, number } = batch;
   // a clock that is a little fast must not make all that follows look late
@@ -76,24 +76,50 @@ function storeBatch(
   const not_yet = or(isNull(bridges.spool_id), ne(bridges.spool_id, spool_id), lt(bridges.spool_number, number));
   const claim = ctx.db.orm
     .update(bridges)
-    .set({ spool_id, spool_number: number })
+    .set({
+      spool_id,
+      spool_number: number,
+      last_measured_at: sql`max(coalesce(${bridges.last_measured_at}, 0), ${at_ms})`,
+    })
     .where(and(eq(bridges.id, bridge.id), not_yet));
-  const writes: Write[] = [mustChange(claim, new RaceLost())];
-  for (const { router_id, status, error, identity, board_name, version, pools, lines } of batch.routers) {
-    const router = its_routers.find(row => row.id === router_id);
-    if (!router) continue;
-    const facts = status === 'online' && version !== null ? { identity, board_name, version } : undefined;
-    writes.push(...observeRouter(ctx, router, { status, error, at_ms, facts }));
-    if (pools !== null && pools.length > 0) writes.push(noteUse(ctx, router_id, pools, at_ms));
-    for (let at = 0; lines !== null && at < lines.length; at += LINES_PER_ROW) {
-      const row = { measured_at: toIso(at_ms), router_id, part: at / LINES_PER_ROW };
-      const packed = { ...row, lines: lines.slice(at, at + LINES_PER_ROW) };
-      writes.push(ctx.db.orm.insert(line_measurements).values(packed).onConflictDoNothing() as unknown as Statement);
-    }
-  }
-  for (const { device_id, status, latency_ms } of batch.devices) {
-    const device = its_devices.find(row => row.id === device_id);
-    if (device) writes.push(...observeDevice(ctx, device, { status, latency_ms, at_ms }));
+  const ours = batch.routers.filter(({ router_id }) => its_routers.some(row => row.id === router_id));
+  const place = (seen: { host?: string; port?: number }) => ({
+    bridge_id: bridge.id,
+    host: seen.host,
+    port: seen.port,
+  });
+  return [
+    mustChange(claim, new RaceLost()),
+    ...observeRouters(
+      ctx,
+      ours.map(({ router_id, status, error, identity, board_name, version, ...seen }) => {
+        const facts = status === 'online' && version !== null ? { identity, board_name, version } : undefined;
+        return { router_id, status, error, at_ms, facts, seen_by: place(seen) };
+      }),
+    ),
+    ...observeDevices(
+      ctx,
+      batch.devices.map(({ device_id, status, latency_ms, host, port }) => {
+        return { device_id, status, latency_ms, at_ms, seen_by: { bridge_id: bridge.id, host, port } };
+      }),
+    ),
+    ...ours.flatMap(({ router_id, tls_fingerprint }) => {
+      const is_trusted = its_routers.some(row => row.id === router_id && row.tls_fingerprint !== null);
+      return tls_fingerprint === null || is_trusted ? [] : trustFirst(ctx, router_id, tls_fingerprint);
+    }),
+    ...ours.flatMap(router => storeRouter(ctx, router, { at_ms, spool_id, number })),
+  ];
+}
+
+function storeRouter(
+  ctx: Context,
+  { router_id, pools, lines }: MeasurementBatch['routers'][number],
+  { at_ms, spool_id, number }: { at_ms: number; spool_id: string; number: number },
+): Write[] {
+  const writes: Write[] = pools !== null && pools.length > 0 ? [noteUse(ctx, router_id, pools, at_ms)] : [];
+  for (let at = 0; lines !== null && at < lines.length; at += LINES_PER_ROW) {
+    const row = { measured_at: toIso(at_ms), router_id, spool_id, number, part: at / LINES_PER_ROW };
+    writes.push(ctx.db.orm.insert(line_measurements).values({ ...row, lines: lines.slice(at, at + LINES_PER_ROW) }));
   }
   return writes;
 }

@@ -19,6 +19,8 @@ export const bridges = sqliteTable('bridges', {
   /** The last batch of measurements that is stored: none is counted twice. */
   spool_id: text('spool_id'),
   spool_number: integer('spool_number').notNull().default(0),
+  /** Of its newest batch: an older one that comes late says nothing new of who is there. */
+  last_measured_at: instant('last_measured_at'),
   enrolled_at: instant('enrolled_at'),
   ...timestamps,
 });

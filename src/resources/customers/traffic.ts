@@ -56,7 +56,9 @@ export async function readTraffic(
       .where(sql`${bridges.id} = ${its_bridge}`),
   );
   if (!customer || customer.deleted_at !== null) throw notFound('customer');
-  const name = customer.connection_type === 'pppoe' ? customer.pppoe_username : null;
+  // who has ended has no line any more, and the name may be another's
+  const has_line = customer.status === 'active' || customer.status === 'suspended';
+  const name = has_line && customer.connection_type === 'pppoe' ? customer.pppoe_username : null;
   if (!router || !name) throw new AppError('CONFLICT', 'The customer has no PPPoE line on a router.');
   const reached = checkReached(router, bridge);
   const question = { what: 'traffic' as const, name, most_age_ms: max_age_s * 1000 };

@@ -1,7 +1,8 @@
-import { and, eq, isNull } from 'drizzle-orm';
+import { and, eq, isNull, sql } from 'drizzle-orm';
 import { z } from 'zod';
 import { seal } from '../../auth/sealing.ts';
 import type { Context } from '../../context.ts';
+import { mustHold } from '../../db/commit.ts';
 import { read } from '../../db/session.ts';
 import { invalidField } from '../../errors.ts';
 import { crud, type Prepared, type Target } from '../../http/crud.ts';
@@ -21,7 +22,7 @@ import {
 } from '../../http/fields.ts';
 import { exactly } from '../../http/list.ts';
 import type { Resource } from '../../http/resource.ts';
-import { resolveAlert } from '../alerts/index.ts';
+import { forgetDevice } from '../../provisioning/observe.ts';
 import { bridges } from '../bridges/table.ts';
 import { customers } from '../customers/table.ts';
 import { DEVICE_STATUSES, DEVICE_TYPES, devices, type DeviceRow } from './table.ts';
@@ -152,6 +153,9 @@ async function prepareDevice(
   const columns: Prepared<typeof devices>['columns'] = { ...sent };
   if (typeof sent.password === 'string')
     columns.password = await seal(ctx.env, { row_id: id, column: 'password' }, sent.password);
+  // who is deleted meanwhile isn't given a device any more
+  const is_there = sql`EXISTS (SELECT 1 FROM customers WHERE id = ${sent.customer_id ?? null} AND deleted_at IS NULL)`;
+  const is_assigned = sent.customer_id ? [mustHold(is_there, invalidField('customer_id', 'names no customer'))] : [];
   if (!before) {
     const only_bridge = all_bridges.length === 1 ? all_bridges[0]!.id : null;
     return {
@@ -168,11 +172,11 @@ async function prepareDevice(
   const is_elsewhere = PLACE.some(key => sent[key] !== undefined && sent[key] !== before[key]);
   const starts_anew =
     (status !== undefined && status !== before.status) || (is_elsewhere && before.status !== 'maintenance');
-  if (!starts_anew) return { columns: others };
-  const subject = { type: 'device_offline', entity_type: 'device', entity_id: id } as const;
+  if (!starts_anew) return { columns: others, writes: is_assigned };
   return {
     columns: { ...others, status: status ?? 'unknown', status_at: null },
-    writes: resolveAlert(ctx, subject, ctx.now),
+    writes_before: forgetDevice(ctx, id),
+    writes: is_assigned,
   };
 }
 
@@ -199,8 +203,7 @@ const devices_crud = crud({
   toWire: toDevice,
   secrets: ['password'],
   prepare: prepareDevice,
-  beforeDelete: (ctx, row) =>
-    resolveAlert(ctx, { type: 'device_offline', entity_type: 'device', entity_id: row.id }, ctx.now),
+  beforeDelete: (ctx, row) => forgetDevice(ctx, row.id),
 });
 
 /** Equipment in the field, and whether it answers. */

@@ -16,6 +16,7 @@ import { copyRouter } from './copy.ts';
 import { readKnownState } from './known.ts';
 import { makePlans } from './make-plans.ts';
 import { planPools, planProfiles, type PoolPlan } from './network-rules.ts';
+import { stillRuns, unfinishedImport } from './running.ts';
 import { planImport, type ImportPlan, type SecretDraft } from './rules.ts';
 import type { FileImportQuery, ImportJob, RouterImportInput } from './schema.ts';
 import { import_items, imports, type ItemData } from './table.ts';
@@ -74,6 +75,7 @@ export async function importFromRouter(ctx: Context, body: z.output<typeof Route
       .limit(1),
   );
   if (!router) throw invalidField('router_id', 'names no router');
+  if (!router.is_active) throw new AppError('CONFLICT', `Router "${router.name}" is switched off.`);
   if (once_a_day && earlier) throw hadOneToday();
   const text = await copyRouter(ctx, checkReached(router, bridge), kind);
   return startImport(ctx, { kind, source: 'router', router_id, text, dry_run, filter_disabled, once_a_day });
@@ -133,14 +135,16 @@ async function startImport(ctx: Context, order: Order): Promise<z.input<typeof I
     plan_ids: dry_run ? [] : outcome.plan_ids,
     copy_key: source === 'router' && !dry_run ? copyKey(ctx, import_id) : null,
     undone_at: null,
+    undo_job_id: null,
     created_at: at,
     updated_at: at,
   };
-  // kept before anything is changed; one that nothing came of is in nobody's way
+  // kept before anything is changed
   if (record.copy_key) await ctx.env.FILES.put(record.copy_key, order.text);
   const had_none = sql`NOT EXISTS (SELECT 1 FROM ${imports} WHERE ${madeToday(ctx, router_id ?? '', kind)})`;
   const writes: Write[] = [
     ...(order.once_a_day ? [mustHold(had_none, hadOneToday())] : []),
+    ...(dry_run ? [] : [mustHold(sql`NOT EXISTS (${unfinishedImport(router_id)})`, stillRuns())]),
     ctx.db.orm.insert(jobs).values(job),
     ctx.db.orm.insert(imports).values(record),
     ...(dry_run ? [] : outcome.writes),
@@ -152,7 +156,12 @@ async function startImport(ctx: Context, order: Order): Promise<z.input<typeof I
     entity_id: import_id,
     changes: createdChanges(record),
   };
-  await commit(ctx, writes, ...(dry_run ? [] : outcome.events), created);
+  try {
+    await commit(ctx, writes, ...(dry_run ? [] : outcome.events), created);
+  } catch (error) {
+    if (record.copy_key) await ctx.env.FILES.delete(record.copy_key);
+    throw error;
+  }
   if (!done) ctx.defer(ctx.env.JOBS_QUEUE.send({ tenant_id: ctx.tenant.id, kind: 'import', job_id: job.id }));
   return { ...toJob(job), import_id, dry_run, preview };
 }

@@ -83,6 +83,7 @@ export const Import = z
     conflicts: z.int(),
     has_copy: z.boolean().describe('What was on the router before is kept: see /imports/:id/copy.'),
     undone_at: Instant.nullable(),
+    undo_job_id: Id.nullable(),
     created_at: Instant,
     updated_at: Instant,
   })

@@ -19,6 +19,7 @@ export const imports = sqliteTable('imports', {
   /** In R2: what was on the router before. */
   copy_key: text('copy_key'),
   undone_at: instant('undone_at'),
+  undo_job_id: text('undo_job_id'),
   ...timestamps,
 });
 

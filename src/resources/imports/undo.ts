@@ -1,11 +1,12 @@
 import { eq, sql } from 'drizzle-orm';
 import type { z } from 'zod';
 import type { Context } from '../../context.ts';
-import { commit, updateRow } from '../../db/commit.ts';
+import { commit, mustHold, updateRow } from '../../db/commit.ts';
 import { read } from '../../db/session.ts';
 import { invalidTransition, notFound } from '../../errors.ts';
 import { toIso } from '../../lib/time.ts';
 import { jobs, toJob, type Job, type JobRow } from '../jobs/index.ts';
+import { stillRuns, unfinishedImport } from './running.ts';
 import { import_items, imports } from './table.ts';
 
 /** Begins to take an import back; the job (jobs/undo-import.ts) does it. */
@@ -42,12 +43,20 @@ export async function undoImport(ctx: Context, id: string): Promise<z.input<type
     created_at: at,
     updated_at: at,
   };
-  await commit(ctx, [updateRow(ctx, imports, record, { undone_at: at }), ctx.db.orm.insert(jobs).values(job)], {
-    type: 'import.undone',
-    action: 'update',
-    entity_id: id,
-    changes: { undone_at: [null, at] },
-  });
+  await commit(
+    ctx,
+    [
+      mustHold(sql`NOT EXISTS (${unfinishedImport(record.router_id)})`, stillRuns()),
+      ctx.db.orm.insert(jobs).values(job),
+      updateRow(ctx, imports, record, { undone_at: at, undo_job_id: job.id }),
+    ],
+    {
+      type: 'import.undone',
+      action: 'update',
+      entity_id: id,
+      changes: { undone_at: [null, at], undo_job_id: [null, job.id] },
+    },
+  );
   ctx.defer(ctx.env.JOBS_QUEUE.send({ tenant_id: ctx.tenant.id, kind: 'import_undo', job_id: job.id }));
   return toJob(job);
 }

@@ -9,6 +9,9 @@ import type { LineMeasurement } from '../../protocol/messages.ts';
 export const line_measurements = sqliteTable('line_measurements', {
   measured_at: instant('measured_at').notNull(),
   router_id: text('router_id').notNull(),
+  /** The batch, and which part of it. */
+  spool_id: text('spool_id').notNull(),
+  number: integer('number').notNull(),
   part: integer('part').notNull(),
   lines: json<LineMeasurement[]>('lines').notNull(),
 });

@@ -2,7 +2,7 @@ import { and, eq, isNull, ne, sql } from 'drizzle-orm';
 import { z } from 'zod';
 import { seal } from '../../auth/sealing.ts';
 import type { Context } from '../../context.ts';
-import { updateRow } from '../../db/commit.ts';
+import { commit, updateRow } from '../../db/commit.ts';
 import { read } from '../../db/session.ts';
 import { invalidField } from '../../errors.ts';
 import { crud, type Prepared, type Target } from '../../http/crud.ts';
@@ -12,10 +12,9 @@ import { exactly } from '../../http/list.ts';
 import type { Resource } from '../../http/resource.ts';
 import { askRouter, findRouter } from '../../provisioning/ask-router.ts';
 import { probeRouter } from '../../provisioning/bridge-client.ts';
-import { forgetRouter } from '../../provisioning/observe.ts';
+import { forgetRouter, trustFirst } from '../../provisioning/observe.ts';
 import { raiseRouter } from '../../provisioning/set-desired.ts';
 import { ProbeAnswer } from '../../protocol/messages.ts';
-import { resolveAlert } from '../alerts/index.ts';
 import { bridges, CONNECTION_STATES } from '../bridges/index.ts';
 import { provisioning } from '../provisioning/table.ts';
 import { live_routes } from './live.ts';
@@ -52,7 +51,9 @@ const RouterInput = z
       .pipe(z.string().regex(/^[0-9a-f]{64}$/, 'is not a SHA-256 fingerprint'))
       .nullable()
       .optional()
-      .describe('SHA-256 of the certificate: no other one is accepted. `POST /routers/:id/test` shows the one it has.'),
+      .describe(
+        'SHA-256 of the certificate: no other one is accepted. Without one, the first that the router shows is kept.',
+      ),
     tls_anonymous_dh: z
       .boolean()
       .optional()
@@ -150,6 +151,9 @@ const ACCESS = [
   'is_active',
 ] as const;
 
+/** Where it is looked for: elsewhere, it may be another one. */
+const PLACE = ['host', 'port', 'bridge_id'] as const;
+
 function recheck(
   ctx: Context,
   before: RouterRow,
@@ -157,12 +161,10 @@ function recheck(
 ): Pick<Prepared<typeof routers>, 'writes' | 'routers'> {
   const differs = ACCESS.some(column => columns[column] !== undefined && columns[column] !== before[column]);
   if (!differs) return {};
-  const writes = columns.is_active === false ? forgetRouter(ctx, before.id) : [];
+  const is_elsewhere = PLACE.some(column => columns[column] !== undefined && columns[column] !== before[column]);
+  const writes = columns.is_active === false || is_elsewhere ? forgetRouter(ctx, before.id) : [];
   return { writes: [...writes, ...raiseRouter(ctx, before.id)], routers: [before.id] };
 }
-
-const resolveOffline = (ctx: Context, id: string) =>
-  resolveAlert(ctx, { type: 'router_offline', entity_type: 'router', entity_id: id }, ctx.now);
 
 /** One router is the default: making another one it takes it from this one, in the same batch and before. */
 function takeDefault(ctx: Context, former: RouterRow): Pick<Prepared<typeof routers>, 'writes_before' | 'events'> {
@@ -195,7 +197,7 @@ const routers_crud = crud({
   prepare: prepareRouter,
   // what it was confirmed to hold no more needs no memory once the router is gone
   beforeDelete: (ctx, row) => [
-    ...resolveOffline(ctx, row.id),
+    ...forgetRouter(ctx, row.id),
     ctx.db.orm
       .delete(provisioning)
       .where(and(eq(provisioning.router_id, row.id), isNull(provisioning.desired), eq(provisioning.status, 'in_sync'))),
@@ -207,12 +209,14 @@ const RouterTest = ProbeAnswer.meta({ id: 'RouterTest' });
 /** Connects and signs in now; what was learned is kept on the router's row. */
 async function testRouter(ctx: Context, id: string): Promise<z.input<typeof RouterTest>> {
   const reached = await findRouter(ctx, id);
-  return askRouter(
+  const answer = await askRouter(
     ctx,
     reached,
     () => probeRouter(ctx, reached),
     ({ identity, board_name, version }) => ({ identity, board_name, version }),
   );
+  if (answer.tls_fingerprint !== null) await commit(ctx, trustFirst(ctx, id, answer.tls_fingerprint));
+  return answer;
 }
 
 export const routersResource: Resource = {

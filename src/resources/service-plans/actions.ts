@@ -57,7 +57,8 @@ function followPrice(ctx: Context, plan: PlanRow, price: number): Write[] {
   const changes = sql`json_object('monthly_fee', json_array(monthly_fee, CAST(${price} AS INTEGER)))`;
   const rows = sql`SELECT id AS entity_id, id AS customer_id, ${changes} AS changes FROM customers WHERE ${theirs}`;
   return [
-    insertEventsFrom(ctx, { type: 'customer.updated', action: 'update' }, rows),
+    // the office changed the plan, and nothing about the customer
+    insertEventsFrom(ctx, { type: 'customer.fee_followed_plan', action: 'update' }, rows),
     ctx.db.orm.run(sql`
       UPDATE customers SET monthly_fee = ${price}, updated_at = max(${ctx.now}, updated_at + 1) WHERE ${theirs}`),
   ];
