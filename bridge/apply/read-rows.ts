@@ -13,15 +13,22 @@ export async function readRows(
   menu: NamedMenu,
   names: readonly string[],
   properties: readonly string[],
+  /** Where given, the whole menu is printed, and this gets what was not asked for. */
+  onOther?: (row: Row) => void,
 ): Promise<Map<string, Row>> {
   const wanted = new Set(names);
   const proplist = [...new Set(['.id', 'name', 'comment', 'dynamic', ...properties])];
-  const queries = wanted.size > MOST_FILTERED ? [undefined] : chunk([...wanted], NAMES_PER_PRINT).map(matchAnyName);
+  const is_whole = onOther !== undefined || wanted.size > MOST_FILTERED;
+  const queries = is_whole ? [undefined] : chunk([...wanted], NAMES_PER_PRINT).map(matchAnyName);
   const prints = await Promise.all(queries.map(query => connection.print(menu, { proplist, query })));
   const rows = new Map<string, Row>();
   for (const row of prints.flat()) {
     const { name = '' } = row;
-    if (row.dynamic === 'true' || row.dynamic === 'yes' || !wanted.has(name)) continue;
+    if (row.dynamic === 'true' || row.dynamic === 'yes') continue;
+    if (!wanted.has(name)) {
+      onOther?.(row);
+      continue;
+    }
     if (!row['.id']) throw new RouterError('protocol', `the router showed ${menu} without ids`);
     rows.set(name, row);
   }

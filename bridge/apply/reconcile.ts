@@ -1,6 +1,6 @@
 import type { RouterConnection, Row } from '../routeros/connection.ts';
 import type { RouterError } from '../routeros/errors.ts';
-import type { Outcome } from '../../src/protocol/messages.ts';
+import type { Difference, Outcome } from '../../src/protocol/messages.ts';
 import type { Change, Step } from '../../src/provisioning/diff.ts';
 import { isMissing, isRefusal } from './failure.ts';
 import { type NamedMenu, readRows } from './read-rows.ts';
@@ -9,6 +9,7 @@ import type { SessionsToEnd } from './sessions.ts';
 export interface Result {
   outcome: Outcome;
   error: string | null;
+  differences: Difference[];
 }
 
 /** One thing to be made true on the router. */
@@ -26,6 +27,8 @@ export interface Target {
   properties: readonly string[];
   /** Null where changes leave no session behind. */
   sessions: SessionsToEnd | null;
+  /** Gets what is marked as ours and isn't among the works; then the whole menu is read. */
+  onStray?: (row: Row) => void;
 }
 
 const MOST_SIDE_BY_SIDE = 16;
@@ -52,8 +55,10 @@ export async function reconcile(connection: RouterConnection, works: readonly Wo
   const open = works.filter(work => work.result === null);
   if (open.length === 0) return;
   const groups = [...Map.groupBy(open, work => work.name).values()];
-  const read = (names: string[]) => readRows(connection, target.menu, names, target.properties);
-  const observed = await read(groups.map(([first]) => first!.name));
+  const { menu, properties, onStray } = target;
+  const read = (names: string[]) => readRows(connection, menu, names, properties);
+  const names = groups.map(([first]) => first!.name);
+  const observed = await readRows(connection, menu, names, properties, onStray);
   await noteSessions(groups, observed, target.sessions);
   await runSideBySide(groups, async group => {
     // two works of one name (a customer left, another took the name) go in order, each with a look of its own
@@ -62,6 +67,19 @@ export async function reconcile(connection: RouterConnection, works: readonly Wo
       await finishWork(connection, work, rows.get(work.name), target.sessions);
     }
   });
+}
+
+/** The same look, and nothing is written: what would be done stands in the results. */
+export async function report(connection: RouterConnection, works: readonly Work[], target: Target): Promise<void> {
+  const { menu, properties, onStray } = target;
+  if (works.length === 0 && !onStray) return;
+  const names = works.map(work => work.name);
+  const observed = await readRows(connection, menu, names, properties, onStray);
+  for (const work of works) {
+    if (work.result !== null) continue;
+    const { outcome, error, differences } = work.plan(observed.get(work.name));
+    work.result = { outcome, error, differences };
+  }
 }
 
 async function noteSessions(groups: Work[][], observed: Map<string, Row>, sessions: SessionsToEnd | null) {
@@ -87,7 +105,8 @@ async function finishWork(
   }
   const is_ours = step.outcome !== 'conflict' && !(step.outcome === 'absent' && observed);
   if (is_ours && sessions?.has(name)) error = (await endSession(connection, name, sessions)) ?? error;
-  work.result = { outcome: error !== null && is_ours ? 'failed' : tellOutcome(step, work.begun), error };
+  const { differences } = work.begun ?? step;
+  work.result = { outcome: error !== null && is_ours ? 'failed' : tellOutcome(step, work.begun), error, differences };
 }
 
 /** After a lost answer the second look may find all done: then what was begun is what has happened. */

@@ -47,7 +47,7 @@ export function makeSecretWork(item: DesiredItem, sealed: SealedPart): Work {
 
 function makeWork(name: string, problem: string | null, plan: Work['plan']): Work {
   const error = name === '' ? 'it has no name' : problem;
-  return { name, plan, begun: null, result: error === null ? null : { outcome: 'failed', error } };
+  return { name, plan, begun: null, result: error === null ? null : { outcome: 'failed', error, differences: [] } };
 }
 
 /** A secret can't be right while the profile that it leans on is not, unless something worse is the matter with it. */
@@ -56,6 +56,7 @@ export function tellItem(item: DesiredItem, own: Result, profiles: ReadonlyMap<s
   const profile = desired && own.outcome !== 'conflict' ? profiles.get(desired.profile) : undefined;
   const is_bad = profile?.outcome === 'conflict' || profile?.outcome === 'failed';
   const { outcome, error } = is_bad && profile ? profile : own;
+  const { differences } = own;
   const password_in_place = desired !== null && own.outcome !== 'conflict' && own.outcome !== 'failed';
-  return { ref, generation, outcome, error, password_in_place };
+  return { ref, generation, outcome, error, differences, password_in_place };
 }

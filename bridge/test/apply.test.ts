@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { afterEach, beforeEach, expect, onTestFinished, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import type { ItemResult } from '../../src/protocol/messages.ts';
 import { RouterPool } from '../apply/router-pool.ts';
 import type { Faults } from '../simulator/faults.ts';
@@ -41,9 +41,9 @@ const BUDI = { profiles: [makeProfile()], items: [makeItem('budi')], passwords: 
 
 test('makes a profile and a secret, each with its marker', async () => {
   const answer = await bridge.apply(BUDI);
-  expect(answer.profiles).toEqual([{ name: 'paket-10m', outcome: 'added', error: null }]);
+  expect(answer.profiles).toEqual([{ name: 'paket-10m', outcome: 'added', error: null, differences: [] }]);
   expect(answer.items).toEqual([
-    { ref: 'line-budi', generation: 1, outcome: 'added', error: null, password_in_place: true },
+    { ref: 'line-budi', generation: 1, outcome: 'added', error: null, differences: [], password_in_place: true },
   ]);
   expect(answer).toMatchObject({ revision: 1, sessions_ended: 0 });
   expect(findProfile('paket-10m')).toMatchObject({ comment: 'rukun:plan:0193a2b4', 'local-address': '10.10.0.1' });
@@ -101,6 +101,55 @@ test('removes a terminated customer, with the session; again it is absent', asyn
   expect(findSecret('budi')).toBeUndefined();
   expect(countActive('budi')).toBe(0);
   expect((await bridge.apply(gone)).items[0]?.outcome).toBe('absent');
+});
+
+describe('a look', () => {
+  const LOOK = { dry_run: true, is_whole: true };
+
+  test('writes nothing, and says what an apply would do and why', async () => {
+    simulator.router.load(`/ppp profile
+add name=paket-10m rate-limit=1M/1M local-address=10.10.0.1 comment="rukun:plan:0193a2b4"
+/ppp secret
+add name=budi password=lain profile=paket-10m service=pppoe disabled=yes comment="rukun:C-budi"
+add name=asing password=x comment="dulu rukun:C-lama"
+add name=tetangga password=x
+`);
+    const before = [findProfile('paket-10m'), findSecret('budi')];
+    const items = [makeItem('budi'), makeItem('sari'), makeItem('asing', { marker: 'rukun:C-lama', desired: null })];
+    const answer = await bridge.apply({ ...BUDI, ...LOOK, items, passwords: passwordsOf('budi', 'sari') });
+    expect(answer.profiles).toMatchObject([
+      { outcome: 'changed', differences: [{ property: 'rate-limit', desired: '5M/10M', observed: '1M/1M' }] },
+    ]);
+    expect(answer.items).toMatchObject([
+      {
+        outcome: 'changed',
+        differences: [
+          { property: 'disabled', desired: 'no', observed: 'true' },
+          { property: 'password', desired: null, observed: null },
+        ],
+      },
+      { outcome: 'added', differences: [] },
+      { outcome: 'removed', differences: [] },
+    ]);
+    expect(answer).toMatchObject({ strays: [], sessions_ended: 0 });
+    expect([findProfile('paket-10m'), findSecret('budi')]).toEqual(before);
+    expect(findSecret('sari')).toBeUndefined();
+    expect(findSecret('asing')).toBeDefined();
+    expect(JSON.stringify(answer)).not.toContain('lain"');
+    // what is marked and nobody spoke of
+    const alone = await bridge.apply({ ...BUDI, ...LOOK });
+    expect(alone.strays).toEqual([{ menu: '/ppp/secret', name: 'asing', marker: 'rukun:C-lama' }]);
+    expect((await bridge.apply({ ...BUDI, dry_run: true })).strays).toEqual([]);
+  });
+
+  test('keeps no revision: an apply that was begun before is still taken', async () => {
+    bridge.revision = 9;
+    await bridge.apply({ ...BUDI, ...LOOK });
+    bridge.revision = 3;
+    expect((await bridge.apply(BUDI)).items[0]?.outcome).toBe('added');
+    bridge.revision = 2;
+    expect(await bridge.failApply({ ...BUDI, ...LOOK })).toMatchObject({ code: 'STALE_REVISION' });
+  });
 });
 
 test('leaves unmarked things of the same name alone', async () => {

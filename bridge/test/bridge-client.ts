@@ -159,6 +159,8 @@ export class TestBridge {
       revision: this.revision,
       profiles: [],
       items: [],
+      dry_run: false,
+      is_whole: false,
       sealed: await this.seal({ router_password, item_passwords: passwords }),
       ...rest,
     } satisfies ApplyRequest);

@@ -5,6 +5,8 @@ ALTER TABLE routers ADD COLUMN tls_anonymous_dh INTEGER NOT NULL DEFAULT 0 CHECK
 
 ALTER TABLE routers ADD COLUMN status_at INTEGER;
 
+ALTER TABLE routers ADD COLUMN drift_checked_at INTEGER;
+
 ALTER TABLE bridges ADD COLUMN last_report_ms INTEGER;
 
 ALTER TABLE bridges ADD COLUMN spool_id TEXT;
@@ -127,6 +129,8 @@ ALTER TABLE bridges DROP COLUMN spool_number;
 ALTER TABLE bridges DROP COLUMN spool_id;
 
 ALTER TABLE bridges DROP COLUMN last_report_ms;
+
+ALTER TABLE routers DROP COLUMN drift_checked_at;
 
 ALTER TABLE routers DROP COLUMN status_at;
 

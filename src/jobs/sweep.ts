@@ -14,6 +14,7 @@ import { line_measurements } from '../resources/monitoring/table.ts';
 import { refresh_tokens } from '../resources/users/table.ts';
 import { openDirectory, tenants } from '../tenancy/directory.ts';
 import { settleHalfDoneSignUps } from '../tenancy/pool.ts';
+import { selectUncheckedRouters } from './check-drift.ts';
 import { TENANT_SCHEMA_VERSION } from '../tenancy/tenant-schema.ts';
 
 /** The slow round that finds what lost messages and crashes left. It writes nothing for a tenant with nothing to do. */
@@ -61,7 +62,7 @@ export async function sweepTenant(ctx: Context): Promise<void> {
     eq(bridges.status, 'online'),
     lt(bridges.last_heartbeat_at, toIso(ctx.now - BRIDGE_SILENT_AFTER_MS)),
   )!;
-  const [due, [stale], waiting, [old], silent] = await runTogether(ctx.db, [
+  const [due, [stale], waiting, [old], silent, unchecked] = await runTogether(ctx.db, [
     selectDueRouters(ctx),
     ctx.db.orm
       .select({ id: refresh_tokens.id })
@@ -71,12 +72,17 @@ export async function sweepTenant(ctx: Context): Promise<void> {
     ctx.db.orm.select({ id: jobs.id, kind: jobs.kind }).from(jobs).where(stalled).orderBy(jobs.updated_at).limit(20),
     ctx.db.orm.select({ router_id: line_measurements.router_id }).from(line_measurements).where(is_old).limit(1),
     ctx.db.orm.select().from(bridges).where(is_silent),
+    selectUncheckedRouters(ctx),
   ]);
   if (due.length > 0)
     await wakeProvisioning(
       ctx,
       due.map(row => row.router_id),
     );
+  await send(
+    ctx,
+    unchecked.map(({ id }): JobMessage => ({ tenant_id: ctx.tenant.id, kind: 'drift', router_id: id })),
+  );
   await send(
     ctx,
     waiting.map(({ id, kind }): JobMessage => {

@@ -71,6 +71,10 @@ export const ApplyRequest = z.strictObject({
   revision: z.int().min(0),
   profiles: z.array(DesiredProfile),
   items: z.array(DesiredItem),
+  /** Only look: nothing is written, and the outcomes say what would be. */
+  dry_run: z.boolean(),
+  /** The items are all that this router must hold for us: what else is marked as ours is a stray. */
+  is_whole: z.boolean(),
   sealed: z.string(),
 });
 export type ApplyRequest = z.infer<typeof ApplyRequest>;
@@ -79,12 +83,27 @@ export type ApplyRequest = z.infer<typeof ApplyRequest>;
 export const Outcome = z.enum(['unchanged', 'added', 'changed', 'removed', 'absent', 'conflict', 'failed']);
 export type Outcome = z.infer<typeof Outcome>;
 
-export const ProfileResult = z.object({ name: z.string(), outcome: Outcome, error: z.string().nullable() });
+/** A property that isn't as it must be. Of a password only that it differs: both are null. */
+export const Difference = z.object({
+  property: z.string(),
+  desired: z.string().nullable(),
+  observed: z.string().nullable(),
+});
+export type Difference = z.infer<typeof Difference>;
+
+export const ProfileResult = z.object({
+  name: z.string(),
+  outcome: Outcome,
+  error: z.string().nullable(),
+  /** As they were found, before anything was changed. */
+  differences: z.array(Difference),
+});
 export const ItemResult = z.object({
   ref: z.string(),
   generation: z.int(),
   outcome: Outcome,
   error: z.string().nullable(),
+  differences: z.array(Difference),
   /** The secret holds the password that was sent, whatever else is the matter. */
   password_in_place: z.boolean(),
 });
@@ -103,6 +122,8 @@ export const ApplyAnswer = z.object({
   revision: z.int(),
   profiles: z.array(ProfileResult),
   items: z.array(ItemResult),
+  /** Marked as ours, and nothing that we know of. Only looked for where the request `is_whole`. */
+  strays: z.array(z.object({ menu: z.string(), name: z.string(), marker: z.string() })),
   sessions_ended: z.int(),
   commands_sent: z.int(),
 });

@@ -1,5 +1,5 @@
 import { equalValues } from '../lib/routeros/values.ts';
-import type { DesiredItem, DesiredProfile, Outcome } from '../protocol/messages.ts';
+import type { DesiredItem, DesiredProfile, Difference, Outcome } from '../protocol/messages.ts';
 
 /** Desired against observed → the changes that make them equal, in order. Pure; shared by Worker and bridge. */
 
@@ -21,6 +21,8 @@ export interface Step {
   change: Change | null;
   outcome: Outcome;
   error: string | null;
+  /** What isn't as it must be, before the change. */
+  differences: Difference[];
   /** End the live session of this name once the change is made: a change alone leaves it up. */
   end_session: string | null;
 }
@@ -64,8 +66,17 @@ const unchanged = (subject: string, outcome: Outcome = 'unchanged', error: strin
   change: null,
   outcome,
   error,
+  differences: [],
   end_session: null,
 });
+
+/** Our own mark is no difference to anybody. */
+const listDifferences = (observed: ObservedRow, props: ObservedRow): Difference[] =>
+  Object.entries(props).flatMap(([property, desired]) => {
+    if (property === 'comment') return [];
+    if (property === 'password') return [{ property, desired: null, observed: null }];
+    return [{ property, desired: desired || null, observed: observed[property] || null }];
+  });
 
 export function planProfile(desired: DesiredProfile, observed: ObservedRow | undefined): Step {
   const menu = '/ppp/profile';
@@ -79,7 +90,11 @@ export function planProfile(desired: DesiredProfile, observed: ObservedRow | und
   if (conflict) return unchanged(name, 'conflict', conflict);
   const props = findDifferences(menu, observed, { ...fields, comment: withMarker(observed.comment, marker) });
   if (Object.keys(props).length === 0) return unchanged(name);
-  return { ...unchanged(name, 'changed'), change: { menu, verb: 'set', id: observed['.id']!, props } };
+  return {
+    ...unchanged(name, 'changed'),
+    change: { menu, verb: 'set', id: observed['.id']!, props },
+    differences: listDifferences(observed, props),
+  };
 }
 
 /** `password`: the one it must have; null when we never knew it. */
@@ -105,7 +120,8 @@ export function planSecret(item: DesiredItem, observed: ObservedRow | undefined,
   const change: Change = { menu: '/ppp/secret', verb: 'set', id: observed['.id']!, props };
   // a new comment is no reason to throw a subscriber off the line
   const only_comment = Object.keys(props).every(property => property === 'comment');
-  return { ...unchanged(ref, 'changed'), change, end_session: only_comment ? must_end : key };
+  const differences = listDifferences(observed, props);
+  return { ...unchanged(ref, 'changed'), change, differences, end_session: only_comment ? must_end : key };
 }
 
 /** Giving back what we adopted changes nothing but the marker, and throws nobody off the line. */

@@ -145,6 +145,20 @@ export function raiseRouter(ctx: Context, router_id: string): Write[] {
   return [...raiseRevisions(ctx, [router_id]), ctx.db.orm.update(provisioning).set(raised(ctx)).where(its_rows)];
 }
 
+/** These rows are to be applied again, and one of each of these profiles: what leans on a profile brings it along. */
+export function raiseRows(
+  ctx: Context,
+  router_id: string,
+  row_ids: readonly string[],
+  profiles: readonly string[],
+): Write[] {
+  const one_of_each = sql`SELECT min(id) FROM ${provisioning} WHERE router_id = ${router_id} AND desired IS NOT NULL
+    AND desired ->> 'profile' IN (SELECT value FROM json_each(${JSON.stringify(profiles)})) GROUP BY desired ->> 'profile'`;
+  const rows = sql`${provisioning.router_id} = ${router_id} AND (${provisioning.id} IN (${one_of_each})
+    OR ${provisioning.id} IN (SELECT value FROM json_each(${JSON.stringify(row_ids)})))`;
+  return [...raiseRevisions(ctx, [router_id]), ctx.db.orm.update(provisioning).set(raised(ctx)).where(rows)];
+}
+
 /** Lines on the isolir profile follow it when it changes, or gets another name. */
 export function raiseIsolated(ctx: Context, from: string, to: string, router_ids: readonly string[]): Write[] {
   const desired = sql`json_set(${provisioning.desired}, '$.profile', ${to})`;

@@ -1,4 +1,5 @@
 import type { Ambient } from '../context.ts';
+import { checkDrift } from '../jobs/check-drift.ts';
 import { runImportJob } from '../jobs/import-secrets.ts';
 import { sweepTenant } from '../jobs/sweep.ts';
 import { runUndoJob } from '../jobs/undo-import.ts';
@@ -8,7 +9,10 @@ import { ensureTenantSchema } from '../tenancy/tenant-schema.ts';
 
 /** Only wakes: what a job is to do, and how far it is, stands in its row. */
 export type JobMessage = { tenant_id: string } & (
-  { kind: 'migrate' } | { kind: 'sweep' } | { kind: 'import' | 'import_undo'; job_id: string }
+  | { kind: 'migrate' }
+  | { kind: 'sweep' }
+  | { kind: 'drift'; router_id: string }
+  | { kind: 'import' | 'import_undo'; job_id: string }
 );
 
 export async function handleJob(ambient: Ambient, message: JobMessage): Promise<void> {
@@ -18,6 +22,7 @@ export async function handleJob(ambient: Ambient, message: JobMessage): Promise<
   if (message.kind === 'migrate') return ensureTenantSchema(env, tenant);
   const ctx = await makeContext(ambient, tenant, { kind: 'job', name: message.kind });
   if (message.kind === 'sweep') return sweepTenant(ctx);
+  if (message.kind === 'drift') return checkDrift(ctx, message.router_id);
   if (message.kind === 'import_undo') return runUndoJob(ctx, message.job_id);
   return runImportJob(ctx, message.job_id);
 }

@@ -248,6 +248,7 @@ describe('the sweep', () => {
   test('of a tenant with nothing to do sends nothing and writes nothing', async () => {
     const world = await NetworkTenant.make();
     await world.addLine((await world.addPlan()).id);
+    await world.query('UPDATE routers SET drift_checked_at = ?', Date.now());
     const before = await world.query('SELECT max(seq) AS seq FROM events');
     const { jobs, provisioning, stats } = await sweepOne(world.tenant);
     expect([jobs, provisioning]).toEqual([[], []]);
@@ -260,6 +261,7 @@ describe('the sweep', () => {
     const idle = await world.addRouter();
     await addWaitingLine(world);
     await addWaitingLine(world);
+    await world.query('UPDATE routers SET drift_checked_at = ?', Date.now());
     const { provisioning, jobs } = await sweepOne(world.tenant);
     expect(provisioning.map(message => message.body)).toEqual([
       { tenant_id: world.tenant.id, router_id: world.router_id },

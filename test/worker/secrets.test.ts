@@ -199,8 +199,9 @@ describe('P23 secrets', () => {
             const is_list = 'list' in endpoint.definition.returns;
             const query = is_list ? { per_page: 25 } : {};
             const answer = await send(method.toUpperCase(), own_path, undefined, { query });
-            // the bridge's rows really come through
-            if (own_path.startsWith(`/routers/${router.id}/`)) expect(answer.status, answer.text).toBe(200);
+            // the bridge's rows really come through (a router that is switched off isn't compared with anything)
+            const is_read = own_path.startsWith(`/routers/${router.id}/`) && !own_path.endsWith('/drift');
+            if (is_read) expect(answer.status, answer.text).toBe(200);
           }
           expect(to_bridges.length).toBeGreaterThan(5);
 

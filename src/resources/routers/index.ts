@@ -17,6 +17,7 @@ import { raiseRouter } from '../../provisioning/set-desired.ts';
 import { ProbeAnswer } from '../../protocol/messages.ts';
 import { bridges, CONNECTION_STATES } from '../bridges/index.ts';
 import { provisioning } from '../provisioning/table.ts';
+import { drift_routes } from './drift.ts';
 import { live_routes } from './live.ts';
 import { routers, type RouterRow } from './table.ts';
 
@@ -87,6 +88,7 @@ const Router = z
     is_default: z.boolean(),
     status: z.enum(CONNECTION_STATES).describe('As it was when last spoken to.'),
     last_seen_at: Instant.nullable(),
+    drift_checked_at: Instant.nullable().describe('When what it holds was last compared with what it must hold.'),
     identity: z.string().nullable(),
     board_name: z.string().nullable(),
     version: z.string().nullable(),
@@ -224,6 +226,7 @@ export const routersResource: Resource = {
   routes: {
     ...routers_crud.routes,
     ...live_routes,
+    ...drift_routes,
     'POST /:id/test': endpoint({
       id: 'routers.test',
       summary: 'Connect and sign in now',

@@ -21,6 +21,8 @@ export const routers = sqliteTable('routers', {
     .default('unknown'),
   /** When it was seen to be so: an older observation that comes late changes nothing. */
   status_at: instant('status_at'),
+  /** When all that it must hold was last compared with what it holds. */
+  drift_checked_at: instant('drift_checked_at'),
   /** Raised with every change of what the router must hold. */
   revision: integer('revision').notNull().default(0),
   last_seen_at: instant('last_seen_at'),
