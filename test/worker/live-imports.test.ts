@@ -138,6 +138,21 @@ describe('an import of secrets from a router', () => {
     expect((await world.tenant.call('POST', `/imports/${told.import_id}/undo`)).error.code).toBe('INVALID_TRANSITION');
   });
 
+  test('whose secrets are ours already skips them, and tells whose they are', async () => {
+    const world = await NetworkTenant.make();
+    await loadOnRouter(ROUTER);
+    await importLive(world, 'secrets');
+    await allInSync(world);
+    const again = await importLive(world, 'secrets', { dry_run: true });
+    expect(again.preview).toMatchObject({ creates: [], conflicts: [] });
+    const reasons = again.preview.skips.map((entry: { reason: string }) => entry.reason);
+    expect(reasons.filter((reason: string) => /^is customer CUST\d+ already$/.test(reason))).toHaveLength(3);
+    // the name alone doesn't make it ours
+    await loadOnRouter('/ppp secret\nset [find name=budi] comment="punya orang"\n');
+    const foreign = await importLive(world, 'secrets', { dry_run: true });
+    expect(foreign.preview.conflicts).toMatchObject([{ name: 'budi' }]);
+  });
+
   test('keeps a copy of what was there, whose lines the items name', async () => {
     const world = await NetworkTenant.make();
     await loadOnRouter(ROUTER);

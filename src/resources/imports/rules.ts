@@ -9,6 +9,7 @@ import {
 import { IpAddress } from '../../http/fields.ts';
 import { describePlanProfile, type PlanLine, type PlanSettingsLine } from '../../provisioning/desired.ts';
 import { readMarker } from '../../provisioning/diff.ts';
+import { customerMarker } from '../../provisioning/markers.ts';
 
 /** From a RouterOS export to customers and plans, and a reason for whatever doesn't become one. Pure. */
 
@@ -205,6 +206,8 @@ function refuseSecret(
   const service = item.props.get('service') ?? 'any';
   if (service !== 'any' && service !== 'pppoe') return skip(`is for ${service}, not for PPPoE`);
   const taken_by = known.taken_names.get(name);
+  if (taken_by && readMarker(item.props.get('comment')) === customerMarker(taken_by))
+    return skip(`is customer ${taken_by} already`);
   if (taken_by) return conflict(`customer ${taken_by} has that PPPoE name already`);
   if (options.filter_disabled && isDisabled(item)) return skip('is disabled');
   if (item.props.get('profile') === known.isolir_profile)
