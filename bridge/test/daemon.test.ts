@@ -270,9 +270,10 @@ describe('reporting', () => {
     const { access } = await addRouter();
     await watch([access]);
     await start({ report: { ...FAST_REPORT, interval_ms: 20 } });
-    await waitFor(() => expect(cloud.batches.size).toBe(1));
+    await waitFor(() => expect(cloud.batches.size).toBeGreaterThan(0));
+    const taken = cloud.batches.size;
     cloud.canned.push({ status: 422 });
-    await waitFor(() => expect(cloud.batches.size).toBeGreaterThan(2));
+    await waitFor(() => expect(cloud.batches.size).toBeGreaterThan(taken + 1));
     // the refusal may have hit a heartbeat, which is merely sent again
     const [id = ''] = await readdir(join(bridge.state_dir, 'spool'));
     const files = await readdir(join(bridge.state_dir, 'spool', id));
