@@ -6,7 +6,7 @@ import type { Result, Work } from './reconcile.ts';
 export const SECRET_PROPERTIES: readonly string[] = ['password', 'profile', 'remote-address', 'disabled'];
 
 /** All of a profile that may be set from outside. Not `on-up` and `on-down`: those are scripts that the router runs. */
-const PROFILE_PROPERTIES: ReadonlySet<string> = new Set([
+export const PROFILE_PROPERTIES: ReadonlySet<string> = new Set([
   'local-address',
   'remote-address',
   'rate-limit',

@@ -1,5 +1,6 @@
 /** What may be read of each menu: RouterOS names. Never a password, and of a profile no script. */
 import type { ReadKind } from '../../src/protocol/messages.ts';
+import { PROFILE_PROPERTIES } from '../apply/works.ts';
 
 type MenuKind = Exclude<ReadKind, 'resource' | 'traffic'>;
 
@@ -35,25 +36,8 @@ export const TABLES: Readonly<Record<MenuKind, Table>> = {
     columns: [
       'name',
       'default',
-      'local-address',
-      'remote-address',
-      'rate-limit',
-      'only-one',
-      'address-list',
-      'dns-server',
-      'wins-server',
-      'session-timeout',
-      'idle-timeout',
-      'parent-queue',
-      'queue-type',
-      'insert-queue-before',
-      'change-tcp-mss',
-      'use-compression',
-      'use-encryption',
-      'use-ipv6',
-      'use-mpls',
-      'use-upnp',
-      'use-vj-compression',
+      // whatever an apply may set
+      ...PROFILE_PROPERTIES,
       'incoming-filter',
       'outgoing-filter',
       'interface-list',

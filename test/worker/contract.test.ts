@@ -778,7 +778,10 @@ describe('the document and the rest of the root', () => {
       expect(answer.headers.get('x-request-id')).toBe('abcdefgh-1');
     }
     const outside = await SELF.fetch('http://rukun.test/customers');
-    expect([outside.status, ((await outside.json()) as any).error.code]).toEqual([404, 'NOT_FOUND']);
+    expect([outside.status, ((await outside.json()) as { error: { code: string } }).error.code]).toEqual([
+      404,
+      'NOT_FOUND',
+    ]);
   });
 
   test('a request id is taken over when it is plain, and made when it is not', async () => {

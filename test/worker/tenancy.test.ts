@@ -1,3 +1,4 @@
+import type { z } from 'zod';
 import { env, runInDurableObject } from 'cloudflare:test';
 import { sql } from 'drizzle-orm';
 import fc from 'fast-check';
@@ -461,7 +462,7 @@ describe('nothing of another tenant', () => {
     if (body && acceptsOf(route) === 'json') {
       const [whose, field] = wish.reference ?? [null, null];
       const id = field && worlds[whose]!.ids[RESOURCE_OF[field]];
-      const takes = field !== null && field in ((route.endpoint.definition.body as any).shape ?? {});
+      const takes = field !== null && field in ((route.endpoint.definition.body as z.ZodObject).shape ?? {});
       body = { ...sampleBody(route), ...(takes && { [field]: id }) };
       // what a bridge measured: of whosever router and device
       if (isOfBridge(route)) {
@@ -472,7 +473,7 @@ describe('nothing of another tenant', () => {
         };
       }
     }
-    const shape = (route.endpoint.definition.query as any)?.shape ?? {};
+    const shape = (route.endpoint.definition.query as z.ZodObject | undefined)?.shape ?? {};
     // a job would go on when the next is asked
     const query: Record<string, string> = 'dry_run' in shape ? { dry_run: 'true' } : {};
     if (wish.search && 'search' in shape) query.search = wish.search;
@@ -495,9 +496,11 @@ describe('nothing of another tenant', () => {
   /** What requests write; a router that is told of an earlier request's change may answer (or not) during a later one. */
   async function dumpAsked(d1: D1Database) {
     const { events, alerts, devices, provisioning: _, routers: _r, bridges: _b, counters: _c, ...tables } = await dumpDatabase(d1); // prettier-ignore
-    const by_people = (alerts as any[]).filter(alert => !alert.type.endsWith('_offline'));
-    const managed = (devices as any[]).map(({ status: _s, status_at: _at, ...device }) => device);
-    const asked_for = (events as any[]).filter(event => event.actor === 'user');
+    const by_people = (alerts as { type: string }[]).filter(alert => !alert.type.endsWith('_offline'));
+    const managed = (devices as { status: string; status_at: string | null }[]).map(
+      ({ status: _s, status_at: _at, ...device }) => device,
+    );
+    const asked_for = (events as { actor: string }[]).filter(event => event.actor === 'user');
     return { ...tables, alerts: by_people, devices: managed, events: asked_for };
   }
 

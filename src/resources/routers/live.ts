@@ -58,7 +58,7 @@ function liveList<S extends z.ZodObject>({ id, summary, what, row, toWire }: Liv
 const holdsText = (row: object, term: string): boolean =>
   Object.values(row).some(value => typeof value === 'string' && fold(value).includes(term));
 
-const nameless = (row: LiveRow) => row.text('name') ?? '';
+const nameOf = (row: LiveRow) => row.text('name') ?? '';
 
 const Session = z
   .object({
@@ -170,7 +170,7 @@ export const live_routes: Record<string, Endpoint> = {
     what: 'active',
     row: Session,
     toWire: row => ({
-      name: nameless(row),
+      name: nameOf(row),
       service: row.text('service'),
       caller_id: row.text('caller-id'),
       address: row.text('address'),
@@ -196,7 +196,7 @@ export const live_routes: Record<string, Endpoint> = {
     what: 'secrets',
     row: Secret,
     toWire: row => ({
-      name: nameless(row),
+      name: nameOf(row),
       service: row.text('service'),
       profile: row.text('profile'),
       local_address: row.text('local-address'),
@@ -213,7 +213,7 @@ export const live_routes: Record<string, Endpoint> = {
     what: 'profiles',
     row: Profile,
     toWire: row => ({
-      name: nameless(row),
+      name: nameOf(row),
       rate_limit: row.text('rate-limit') || null,
       local_address: row.text('local-address'),
       remote_address: row.text('remote-address'),
@@ -232,7 +232,7 @@ export const live_routes: Record<string, Endpoint> = {
     what: 'pools',
     row: Pool,
     toWire: row => ({
-      name: nameless(row),
+      name: nameOf(row),
       ranges: row.text('ranges'),
       next_pool: row.text('next-pool'),
       used: row.count('used'),
@@ -260,7 +260,7 @@ export const live_routes: Record<string, Endpoint> = {
 function toQueue(row: LiveRow): z.input<typeof Queue> {
   const [limit, rate, bytes] = ['max-limit', 'rate', 'bytes'].map(property => row.pair(property));
   return {
-    name: nameless(row),
+    name: nameOf(row),
     target: row.text('target'),
     parent: row.text('parent'),
     max_upload_bps: limit?.[0] ?? null,
