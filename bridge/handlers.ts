@@ -23,9 +23,9 @@ export function makeHandlers(tools: BridgeTools, about: HandlerOptions): LinkHan
   return {
     apply: async request => {
       const answer = await applyDesired(tools, request).finally(() => reader.forget(request.router.id));
-      const bad = [...answer.profiles, ...answer.items].filter(({ error }) => error !== null).length;
+      const bad = answer.entries.filter(({ error }) => error !== null).length;
       const { revision, sessions_ended, commands_sent } = answer;
-      const counts = { items: answer.items.length, bad, sessions_ended, commands_sent };
+      const counts = { entries: answer.entries.length, bad, sessions_ended, commands_sent };
       about.log('applied', { router_id: request.router.id, revision, ...counts });
       return answer;
     },

@@ -46,7 +46,7 @@ It logs JSON lines to stderr and ends within 10 seconds of SIGTERM or Ctrl+C.
 /** Together with ending the tunnel (2 s at most) well below the 10 s that a supervisor waits. */
 const FINISH_MS = 6_000;
 const TUNNEL_STOP_MS = 2_000;
-const MANY_ITEMS = 200;
+const MANY_ENTRIES = 200;
 
 export interface BridgeOptions {
   state_dir: string;
@@ -216,7 +216,7 @@ function addWatched(
     apply: async request => {
       noteRouter(request.router);
       const answer = await handlers.apply(request);
-      if (request.items.length >= MANY_ITEMS) setImmediate(collectGarbage);
+      if (request.entries.length >= MANY_ENTRIES) setImmediate(collectGarbage);
       return answer;
     },
     health: async () => {

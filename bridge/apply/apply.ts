@@ -1,16 +1,16 @@
 import type { RouterJournal } from '../config.ts';
 import type { Row } from '../routeros/connection.ts';
-import type { ApplyAnswer, ApplyRequest, SealedPart } from '../../src/protocol/messages.ts';
-import { readMarker } from '../../src/provisioning/diff.ts';
+import { ENTRY_KINDS, type EntryKind, KINDS } from '../../src/protocol/kinds.ts';
+import type { ApplyAnswer, ApplyRequest, DesiredEntry, SealedPart } from '../../src/protocol/messages.ts';
+import { findingKey, findingKeyOf, readMarker } from '../../src/provisioning/diff.ts';
 import { BridgeFailure, explainRouterError } from './failure.ts';
 import { RouterHold } from './hold-router.ts';
-import type { NamedMenu } from './read-rows.ts';
-import { reconcile, report, type Result, type Target, type Work } from './reconcile.ts';
+import { reconcile, report } from './reconcile.ts';
 import type { RouterPool } from './router-pool.ts';
 import type { RouterQueue } from './router-queue.ts';
 import type { OpenSealed } from './sealed.ts';
 import { SessionsToEnd } from './sessions.ts';
-import { listProfileProperties, makeProfileWork, makeSecretWork, SECRET_PROPERTIES, tellItem } from './works.ts';
+import { makeWork, tellEntry } from './works.ts';
 
 /** What an apply and a probe work with. */
 export interface BridgeTools {
@@ -42,42 +42,60 @@ function refuseStale(journal: RouterJournal, { router, revision }: ApplyRequest)
 }
 
 async function changeRouter(tools: BridgeTools, request: ApplyRequest, sealed: SealedPart): Promise<ApplyAnswer> {
-  const { profiles, items, router, is_whole } = request;
+  const { entries, router, is_whole, revision } = request;
   const hold = new RouterHold(tools.pool, router, sealed.router_password);
   const sessions = new SessionsToEnd(tools.journal, router.id);
-  const profile_works = profiles.map(makeProfileWork);
-  const secret_works = items.map(item => makeSecretWork(item, sealed));
+  const works = entries.map(entry => makeWork(entry, sealed));
   const settle = request.dry_run ? report : reconcile;
-  // a look that is taken again after a lost connection finds the same ones again
-  const strays = new Map<string, ApplyAnswer['strays'][number]>();
-  const noteStray = (menu: NamedMenu) => (row: Row) => {
-    const marker = readMarker(row.comment);
-    if (marker !== null) strays.set(`${menu} ${row.name}`, { menu, name: row.name ?? '', marker });
-  };
-  const target = (menu: NamedMenu, properties: readonly string[]): Target => {
-    return { menu, properties, sessions: null, ...(is_whole && { onStray: noteStray(menu) }) };
-  };
+  const strays = new Strays();
   try {
-    await hold.run(link => settle(link, profile_works, target('/ppp/profile', listProfileProperties(profiles))));
-    await hold.run(link => settle(link, secret_works, { ...target('/ppp/secret', SECRET_PROPERTIES), sessions }));
+    for (const { kind, is_last } of STAGES) {
+      const its_works = works.filter(({ entry }) => entry.kind === kind && goesLast(entry) === is_last);
+      const onStray = is_whole && !is_last ? strays.watch(kind, entries) : undefined;
+      const target = { kind, sessions: kind === 'ppp_secret' ? sessions : null, ...(onStray && { onStray }) };
+      if (its_works.length > 0 || onStray) await hold.run(link => settle(link, its_works, target));
+    }
   } catch (error) {
     throw explainRouterError(error, router);
   } finally {
     hold.release();
     await tools.journal.save();
   }
-  const profile_results = new Map(profiles.map(({ name }, at) => [name, takeResult(profile_works[at])]));
+  const results = new Map(works.flatMap(({ entry, result }) => (result ? [[entry.ref, result]] : [])));
   return {
-    revision: request.revision,
-    profiles: profiles.map(({ name }, at) => ({ name, ...takeResult(profile_works[at]) })),
-    items: items.map((item, at) => tellItem(item, takeResult(secret_works[at]), profile_results)),
-    strays: [...strays.values()],
+    revision,
+    entries: works.map(work => tellEntry(work, results)),
+    strays: strays.list(),
     sessions_ended: sessions.ended,
     commands_sent: hold.commands_sent,
   };
 }
 
-function takeResult(work: Work | undefined): Result {
-  if (!work?.result) throw new Error('a work was left unfinished');
-  return work.result;
+/** A pool that others leaned on goes once they lean on it no more. */
+const goesLast = ({ kind, fields, release }: DesiredEntry): boolean =>
+  kind === 'ip_pool' && fields === null && !release;
+
+const STAGES: readonly { kind: EntryKind; is_last: boolean }[] = [
+  ...ENTRY_KINDS.map(kind => ({ kind, is_last: false })),
+  { kind: 'ip_pool', is_last: true },
+];
+
+/** What is marked as ours and nobody asked for; a look that is taken again after a lost connection finds the same ones. */
+class Strays {
+  readonly #found = new Map<string, ApplyAnswer['strays'][number]>();
+
+  watch(kind: EntryKind, entries: readonly DesiredEntry[]): (row: Row) => void {
+    const { menu } = KINDS[kind];
+    const asked = new Set(entries.filter(entry => entry.kind === kind).map(findingKey));
+    return row => {
+      const marker = readMarker(row.comment);
+      const key = findingKeyOf(kind, row);
+      if (marker === null || key === null || asked.has(key)) return;
+      this.#found.set(`${menu} ${key}`, { menu, name: key, marker });
+    };
+  }
+
+  list(): ApplyAnswer['strays'] {
+    return [...this.#found.values()];
+  }
 }

@@ -1,44 +1,83 @@
+import { type EntryKind, KINDS, splitListKey } from '../../src/protocol/kinds.ts';
+import type { DesiredEntry } from '../../src/protocol/messages.ts';
+import { findingKey, findingKeyOf } from '../../src/provisioning/diff.ts';
 import type { RouterConnection, Row } from '../routeros/connection.ts';
 import { RouterError } from '../routeros/errors.ts';
 
 /** Above it the whole menu is printed once. */
 const MOST_FILTERED = 40;
-const NAMES_PER_PRINT = 20;
+const ENTRIES_PER_PRINT = 20;
 
-export type NamedMenu = '/ppp/profile' | '/ppp/secret';
+/** The rows of one menu that were asked for. */
+export interface Found {
+  /** By finding key. */
+  rows: Map<string, Row>;
+  /** Ids of the whole menu in the router's order, where it was printed whole. */
+  ids: string[];
+}
 
-/** What is there of these names, by name; dynamic rows don't count. A read that fails throws: it is never "nothing". */
+/** What is there of these entries, of one kind; dynamic rows don't count. A read that fails throws: it is never "nothing". */
 export async function readRows(
   connection: RouterConnection,
-  menu: NamedMenu,
-  names: readonly string[],
-  properties: readonly string[],
+  kind: EntryKind,
+  entries: readonly DesiredEntry[],
   /** Where given, the whole menu is printed, and this gets what was not asked for. */
   onOther?: (row: Row) => void,
-): Promise<Map<string, Row>> {
-  const wanted = new Set(names);
-  const proplist = [...new Set(['.id', 'name', 'comment', 'dynamic', ...properties])];
-  const is_whole = onOther !== undefined || wanted.size > MOST_FILTERED;
-  const queries = is_whole ? [undefined] : chunk([...wanted], NAMES_PER_PRINT).map(matchAnyName);
-  const prints = await Promise.all(queries.map(query => connection.print(menu, { proplist, query })));
-  const rows = new Map<string, Row>();
+): Promise<Found> {
+  const { menu } = KINDS[kind];
+  const wanted = new Set(entries.map(findingKey));
+  const options = { proplist: listProperties(kind, entries) };
+  const queries = listQueries(kind, entries, onOther !== undefined);
+  const prints = await Promise.all(queries.map(query => connection.print(menu, { ...options, query })));
+  const found: Found = { rows: new Map(), ids: [] };
   for (const row of prints.flat()) {
-    const { name = '' } = row;
     if (row.dynamic === 'true' || row.dynamic === 'yes') continue;
-    if (!wanted.has(name)) {
+    const id = row['.id'];
+    if (id) found.ids.push(id);
+    const key = findingKeyOf(kind, row);
+    if (key === null || !wanted.has(key)) {
       onOther?.(row);
       continue;
     }
-    if (!row['.id']) throw new RouterError('protocol', `the router showed ${menu} without ids`);
-    rows.set(name, row);
+    if (!id) throw new RouterError('protocol', `the router showed ${menu} without ids`);
+    // of a rule that somebody copied, the first one counts
+    if (!found.rows.has(key)) found.rows.set(key, row);
   }
-  return rows;
+  return found;
 }
 
-/** `?name=a ?name=b ?#| ?name=c ?#|`: one name or another. */
-function matchAnyName(names: readonly string[]): string[] {
-  return names.flatMap((name, at) => (at === 0 ? [`?name=${name}`] : [`?name=${name}`, '?#|']));
+function listProperties(kind: EntryKind, entries: readonly DesiredEntry[]): string[] {
+  const { found_by, properties } = KINDS[kind];
+  const named = found_by === 'list_address' ? ['list', 'address'] : ['name'];
+  const managed = entries
+    .flatMap(({ fields }) => Object.keys(fields ?? {}))
+    .filter(name => Object.hasOwn(properties, name));
+  // a router without the `sensitive` policy leaves the password out
+  const password = kind === 'ppp_secret' ? ['password'] : [];
+  return [...new Set(['.id', ...named, 'comment', 'dynamic', ...password, ...managed])];
 }
+
+/** The prints that show these entries; undefined stands for the whole menu. */
+function listQueries(kind: EntryKind, entries: readonly DesiredEntry[], is_whole: boolean): (string[] | undefined)[] {
+  const { found_by } = KINDS[kind];
+  if (found_by === 'marker') return [undefined];
+  const keys = [...new Set(entries.map(findingKey))];
+  const is_many = is_whole || keys.length > MOST_FILTERED;
+  if (found_by === 'name') {
+    if (is_many) return [undefined];
+    return chunk(keys, ENTRIES_PER_PRINT).map(part => matchAny(part.map(name => [`?name=${name}`])));
+  }
+  const pairs = keys.map(splitListKey);
+  // other lists of a router may be long, and are nothing of ours
+  if (is_many) return [matchAny([...new Set(pairs.map(({ list }) => list))].map(list => [`?list=${list}`]))];
+  return chunk(pairs, ENTRIES_PER_PRINT).map(part =>
+    matchAny(part.map(({ list, address }) => [`?list=${list}`, `?address=${address}`, '?#&'])),
+  );
+}
+
+/** `?name=a ?name=b ?#| ?name=c ?#|`: one or another. */
+const matchAny = (terms: readonly string[][]): string[] =>
+  terms.flatMap((term, at) => (at === 0 ? term : [...term, '?#|']));
 
 function chunk<T>(things: readonly T[], size: number): T[][] {
   const chunks: T[][] = [];

@@ -1,20 +1,24 @@
 import type { RouterConnection, Row } from '../routeros/connection.ts';
 import type { RouterError } from '../routeros/errors.ts';
-import type { Difference, Outcome } from '../../src/protocol/messages.ts';
-import type { Change, Step } from '../../src/provisioning/diff.ts';
+import { type EntryKind, KINDS } from '../../src/protocol/kinds.ts';
+import type { DesiredEntry, Difference, EntryResult, Outcome } from '../../src/protocol/messages.ts';
+import { type Change, describeObserved, rowAfter, type Step } from '../../src/provisioning/diff.ts';
 import { isMissing, isRefusal } from './failure.ts';
-import { type NamedMenu, readRows } from './read-rows.ts';
+import { type Found, readRows } from './read-rows.ts';
 import type { SessionsToEnd } from './sessions.ts';
 
 export interface Result {
   outcome: Outcome;
   error: string | null;
   differences: Difference[];
+  observed: EntryResult['observed'];
 }
 
 /** One thing to be made true on the router. */
 export interface Work {
-  name: string;
+  entry: DesiredEntry;
+  /** By what its row is found in the menu. */
+  finding_key: string;
   plan(observed: Row | undefined): Step;
   /** The step that was begun, while its outcome isn't known: what it was tells what a later look has found. */
   begun: Step | null;
@@ -22,9 +26,7 @@ export interface Work {
 }
 
 export interface Target {
-  menu: NamedMenu;
-  /** What must be read for the plans. */
-  properties: readonly string[];
+  kind: EntryKind;
   /** Null where changes leave no session behind. */
   sessions: SessionsToEnd | null;
   /** Gets what is marked as ours and isn't among the works; then the whole menu is read. */
@@ -33,80 +35,118 @@ export interface Target {
 
 const MOST_SIDE_BY_SIDE = 16;
 
-/** A `set` to nothing is refused for these by some versions; `unset` is what takes them away. */
-const UNSETTABLE: ReadonlySet<string> = new Set([
-  'remote-address',
-  'local-address',
-  'rate-limit',
-  'dns-server',
-  'wins-server',
-  'session-timeout',
-  'idle-timeout',
-  'parent-queue',
-  'queue-type',
-  'insert-queue-before',
-]);
-
 /**
- * Looks at the router and makes true what isn't finished. A lost connection throws; called again on a new one, it
- * looks again before it writes, so that nothing is done twice.
+ * Looks at the router and makes true what isn't finished, of works of one kind. A lost connection throws; called again
+ * on a new one, it looks again before it writes, so that nothing is done twice.
  */
 export async function reconcile(connection: RouterConnection, works: readonly Work[], target: Target): Promise<void> {
+  const { kind, sessions, onStray } = target;
   const open = works.filter(work => work.result === null);
-  if (open.length === 0) return;
-  const groups = [...Map.groupBy(open, work => work.name).values()];
-  const { menu, properties, onStray } = target;
-  const read = (names: string[]) => readRows(connection, menu, names, properties);
-  const names = groups.map(([first]) => first!.name);
-  const observed = await readRows(connection, menu, names, properties, onStray);
-  await noteSessions(groups, observed, target.sessions);
-  await runSideBySide(groups, async group => {
+  if (!mustLook(open, target)) return;
+  const is_ordered = KINDS[kind].found_by === 'marker';
+  const groups = [...Map.groupBy(open, work => work.finding_key).values()];
+  const read = (these: readonly Work[]) => readRows(connection, kind, listEntries(these), onStray);
+  // what is finished already says where the others go
+  const found = await read(is_ordered ? works : open);
+  await noteSessions(groups, found, sessions);
+  const finishGroup = async (group: Work[]) => {
     // two works of one name (a customer left, another took the name) go in order, each with a look of its own
     for (const [at, work] of group.entries()) {
-      const rows = at === 0 ? observed : await read([work.name]);
-      await finishWork(connection, work, rows.get(work.name), target.sessions);
+      const { rows } = at === 0 ? found : await read([work]);
+      await finishWork(connection, work, rows.get(work.finding_key), sessions);
     }
-  });
+  };
+  // of rules the order counts: each new one finds its place among those that stand
+  if (is_ordered) await finishInOrder(connection, works, found);
+  else await runSideBySide(groups, KINDS[kind].one_by_one ? 1 : MOST_SIDE_BY_SIDE, finishGroup);
 }
+
+/** Also for strays alone, but not among address lists that nobody asked about. */
+const mustLook = (works: readonly Work[], { kind, onStray }: Target): boolean =>
+  works.length > 0 || (onStray !== undefined && KINDS[kind].found_by !== 'list_address');
+
+const listEntries = (works: readonly Work[]): DesiredEntry[] => works.map(work => work.entry);
 
 /** The same look, and nothing is written: what would be done stands in the results. */
 export async function report(connection: RouterConnection, works: readonly Work[], target: Target): Promise<void> {
-  const { menu, properties, onStray } = target;
-  if (works.length === 0 && !onStray) return;
-  const names = works.map(work => work.name);
-  const observed = await readRows(connection, menu, names, properties, onStray);
+  const { kind, onStray } = target;
+  if (!mustLook(works, target)) return;
+  const { rows } = await readRows(connection, kind, listEntries(works), onStray);
   for (const work of works) {
     if (work.result !== null) continue;
-    const { outcome, error, differences } = work.plan(observed.get(work.name));
-    work.result = { outcome, error, differences };
+    const row = rows.get(work.finding_key);
+    const { outcome, error, differences } = work.plan(row);
+    work.result = { outcome, error, differences, observed: describeObserved(work.entry, row) };
   }
 }
 
-async function noteSessions(groups: Work[][], observed: Map<string, Row>, sessions: SessionsToEnd | null) {
-  const steps = groups.map(([first]) => first!.plan(observed.get(first!.name)));
+async function noteSessions(groups: Work[][], { rows }: Found, sessions: SessionsToEnd | null) {
+  const steps = groups.map(([first]) => first!.plan(rows.get(first!.finding_key)));
   await sessions?.note(steps.flatMap(step => step.end_session ?? []));
 }
 
+/**
+ * Rules in their order: a new one goes before the next of them that stands, else after the last, else before all others
+ * of the menu, since the first rule that fits wins.
+ */
+async function finishInOrder(
+  connection: RouterConnection,
+  works: readonly Work[],
+  { rows, ids }: Found,
+): Promise<void> {
+  const idOf = (work: Work) => rows.get(work.finding_key)?.['.id'];
+  for (const [at, work] of works.entries()) {
+    if (work.result !== null) continue;
+    const next = works.slice(at + 1).flatMap(other => idOf(other) ?? [])[0];
+    const previous = works
+      .slice(0, at)
+      .flatMap(other => idOf(other) ?? [])
+      .at(-1);
+    const place = next ?? (previous === undefined ? ids[0] : ids[ids.indexOf(previous) + 1]);
+    const id = await finishWork(connection, work, rows.get(work.finding_key), null, place);
+    const old_id = idOf(work);
+    if (old_id !== undefined && isRemoved(work)) {
+      rows.delete(work.finding_key);
+      ids.splice(ids.indexOf(old_id), 1);
+    }
+    if (id === null) continue;
+    rows.set(work.finding_key, { '.id': id });
+    ids.splice(place === undefined ? ids.length : ids.indexOf(place), 0, id);
+  }
+}
+
+const isRemoved = ({ result }: Work): boolean => result?.outcome === 'removed';
+
+/** Gives the id of what it has added. */
 async function finishWork(
   connection: RouterConnection,
   work: Work,
   observed: Row | undefined,
   sessions: SessionsToEnd | null,
-): Promise<void> {
+  place?: string,
+): Promise<string | null> {
   const step = work.plan(observed);
-  const { name } = work;
+  const { key } = work.entry;
   let error: string | null = step.error;
+  let sent: Sent | null = null;
   if (step.change) {
     if (step.end_session) await sessions?.note([step.end_session]);
     work.begun ??= step;
-    const sent = await sendChange(connection, step.change);
+    sent = await sendChange(connection, step.change, place);
     error = sent.refusal?.message ?? null;
-    if (sent.refusal && !sent.has_written) sessions?.takeBack(name);
+    if (sent.refusal && !sent.has_written) sessions?.takeBack(key);
   }
   const is_ours = step.outcome !== 'conflict' && !(step.outcome === 'absent' && observed);
-  if (is_ours && sessions?.has(name)) error = (await endSession(connection, name, sessions)) ?? error;
+  const is_changed = error === null;
+  if (is_ours && sessions?.has(key)) error = (await endSession(connection, key, sessions)) ?? error;
   const { differences } = work.begun ?? step;
-  work.result = { outcome: error !== null && is_ours ? 'failed' : tellOutcome(step, work.begun), error, differences };
+  work.result = {
+    outcome: error !== null && is_ours ? 'failed' : tellOutcome(step, work.begun),
+    error,
+    differences,
+    observed: describeObserved(work.entry, is_changed ? rowAfter(observed, step.change) : observed),
+  };
+  return sent?.added_id ?? null;
 }
 
 /** After a lost answer the second look may find all done: then what was begun is what has happened. */
@@ -128,29 +168,36 @@ async function endSession(connection: RouterConnection, name: string, sessions: 
 interface Sent {
   refusal: RouterError | null;
   has_written: boolean;
+  added_id: string | null;
 }
 
 /** Sends one change; the router's own no comes back, anything else is thrown. */
-async function sendChange(connection: RouterConnection, change: Change): Promise<Sent> {
+async function sendChange(connection: RouterConnection, change: Change, place?: string): Promise<Sent> {
   let has_written = false;
+  let added_id: string | null = null;
   try {
-    for (const write of listWrites(connection, change)) {
-      await write();
-      has_written = true;
-    }
-    return { refusal: null, has_written };
+    const { verb, menu, props } = change;
+    if (verb === 'add')
+      added_id = await connection.add(menu, place === undefined ? props : { ...props, 'place-before': place });
+    else
+      for (const write of listWrites(connection, change)) {
+        await write();
+        has_written = true;
+      }
+    return { refusal: null, has_written, added_id };
   } catch (error) {
     if (!isRefusal(error)) throw error;
-    if (change.verb === 'remove' && isMissing(error)) return { refusal: null, has_written: true };
-    return { refusal: error, has_written };
+    if (change.verb === 'remove' && isMissing(error)) return { refusal: null, has_written: true, added_id };
+    return { refusal: error, has_written, added_id };
   }
 }
 
+const HOW_EMPTIED = Object.fromEntries(Object.values(KINDS).map(({ menu, properties }) => [menu, properties]));
+
 function listWrites(connection: RouterConnection, { menu, verb, id, props }: Change): (() => Promise<unknown>)[] {
-  if (verb === 'add') return [() => connection.add(menu, props)];
   if (id === null) throw new Error(`a ${verb} without an id`);
   if (verb === 'remove') return [() => connection.remove(menu, id)];
-  const mustUnset = ([property, value]: [string, string]) => value === '' && UNSETTABLE.has(property);
+  const mustUnset = ([property, value]: [string, string]) => value === '' && HOW_EMPTIED[menu]?.[property] === 'unset';
   const entries = Object.entries(props);
   const values = Object.fromEntries(entries.filter(entry => !mustUnset(entry)));
   const unsets = entries.filter(mustUnset).map(
@@ -163,7 +210,7 @@ function listWrites(connection: RouterConnection, { menu, verb, id, props }: Cha
 }
 
 /** A failure stops what has not begun; what runs is waited for. */
-async function runSideBySide<T>(things: readonly T[], run: (thing: T) => Promise<void>): Promise<void> {
+async function runSideBySide<T>(things: readonly T[], lanes: number, run: (thing: T) => Promise<void>): Promise<void> {
   const failures: unknown[] = [];
   let next = 0;
   const runLane = async () => {
@@ -171,6 +218,6 @@ async function runSideBySide<T>(things: readonly T[], run: (thing: T) => Promise
       await run(things[next++] as T).catch((error: unknown) => failures.push(error));
     }
   };
-  await Promise.all(Array.from({ length: MOST_SIDE_BY_SIDE }, runLane));
+  await Promise.all(Array.from({ length: lanes }, runLane));
   if (failures.length > 0) throw failures[0];
 }

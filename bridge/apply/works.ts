@@ -1,62 +1,36 @@
-import type { DesiredItem, DesiredProfile, ItemResult, SealedPart } from '../../src/protocol/messages.ts';
-import { planProfile, planSecret } from '../../src/provisioning/diff.ts';
+import { KINDS } from '../../src/protocol/kinds.ts';
+import type { DesiredEntry, EntryResult, SealedPart } from '../../src/protocol/messages.ts';
+import { findingKey, planEntry } from '../../src/provisioning/diff.ts';
 import type { Result, Work } from './reconcile.ts';
 
-/** What each plan of a secret must know; a router without the `sensitive` policy leaves the password out. */
-export const SECRET_PROPERTIES: readonly string[] = ['password', 'profile', 'remote-address', 'disabled'];
-
-/** All of a profile that may be set from outside. Not `on-up` and `on-down`: those are scripts that the router runs. */
-export const PROFILE_PROPERTIES: ReadonlySet<string> = new Set([
-  'local-address',
-  'remote-address',
-  'rate-limit',
-  'address-list',
-  'only-one',
-  'dns-server',
-  'wins-server',
-  'session-timeout',
-  'idle-timeout',
-  'parent-queue',
-  'queue-type',
-  'insert-queue-before',
-  'change-tcp-mss',
-  'use-compression',
-  'use-encryption',
-  'use-ipv6',
-  'use-mpls',
-  'use-upnp',
-  'use-vj-compression',
-]);
-
-export function makeProfileWork(desired: DesiredProfile): Work {
-  const unknown = Object.keys(desired.fields).find(property => !PROFILE_PROPERTIES.has(property));
-  const problem = unknown === undefined ? null : `"${unknown}" of a profile can't be set by the bridge`;
-  return makeWork(desired.name, problem, observed => planProfile(desired, observed));
+export function makeWork(entry: DesiredEntry, { item_passwords }: SealedPart): Work {
+  const { kind, key, ref } = entry;
+  const is_secret = kind === 'ppp_secret';
+  const password = is_secret && Object.hasOwn(item_passwords, ref) ? (item_passwords[ref] ?? null) : null;
+  const error = key === '' ? 'it has no name' : findUnsettable(entry);
+  return {
+    entry,
+    finding_key: findingKey(entry),
+    plan: observed => planEntry(entry, observed, password),
+    begun: null,
+    result: error === null ? null : { outcome: 'failed', error, differences: [], observed: null },
+  };
 }
 
-export function listProfileProperties(profiles: readonly DesiredProfile[]): string[] {
-  const properties = new Set(profiles.flatMap(({ fields }) => Object.keys(fields)));
-  return [...properties].filter(property => PROFILE_PROPERTIES.has(property));
+function findUnsettable({ kind, fields }: DesiredEntry): string | null {
+  const { menu, properties } = KINDS[kind];
+  const unknown = Object.keys(fields ?? {}).find(property => !Object.hasOwn(properties, property));
+  return unknown === undefined ? null : `"${unknown}" of ${menu} can't be set by the bridge`;
 }
 
-export function makeSecretWork(item: DesiredItem, sealed: SealedPart): Work {
-  const { item_passwords } = sealed;
-  const password = Object.hasOwn(item_passwords, item.ref) ? (item_passwords[item.ref] ?? null) : null;
-  return makeWork(item.key, null, observed => planSecret(item, observed, password));
-}
-
-function makeWork(name: string, problem: string | null, plan: Work['plan']): Work {
-  const error = name === '' ? 'it has no name' : problem;
-  return { name, plan, begun: null, result: error === null ? null : { outcome: 'failed', error, differences: [] } };
-}
-
-/** A secret can't be right while the profile that it leans on is not, unless something worse is the matter with it. */
-export function tellItem(item: DesiredItem, own: Result, profiles: ReadonlyMap<string, Result>): ItemResult {
-  const { ref, generation, desired } = item;
-  const profile = desired && own.outcome !== 'conflict' ? profiles.get(desired.profile) : undefined;
-  const is_bad = profile?.outcome === 'conflict' || profile?.outcome === 'failed';
-  const { outcome, error } = is_bad && profile ? profile : own;
-  const { differences } = own;
-  const password_in_place = desired !== null && own.outcome !== 'conflict' && own.outcome !== 'failed';
-  return { ref, generation, outcome, error, differences, password_in_place };
+/** An entry can't be right while the one that it leans on is not, unless something worse is the matter with it. */
+export function tellEntry({ entry, result }: Work, results: ReadonlyMap<string, Result>): EntryResult {
+  if (!result) throw new Error('a work was left unfinished');
+  const { ref, generation, fields, leans_on } = entry;
+  const leaned = leans_on !== null && result.outcome !== 'conflict' ? results.get(leans_on) : undefined;
+  const is_bad = leaned?.outcome === 'conflict' || leaned?.outcome === 'failed';
+  const { outcome, error } = is_bad && leaned ? leaned : result;
+  const { differences, observed } = result;
+  const password_in_place = fields !== null && result.outcome !== 'conflict' && result.outcome !== 'failed';
+  return { ref, generation, outcome, error, differences, observed, password_in_place };
 }

@@ -1,6 +1,6 @@
 /** What may be read of each menu: RouterOS names. Never a password, and of a profile no script. */
 import type { ReadKind } from '../../src/protocol/messages.ts';
-import { PROFILE_PROPERTIES } from '../apply/works.ts';
+import { KINDS } from '../../src/protocol/kinds.ts';
 
 type MenuKind = Exclude<ReadKind, 'resource' | 'traffic'>;
 
@@ -37,7 +37,7 @@ export const TABLES: Readonly<Record<MenuKind, Table>> = {
       'name',
       'default',
       // whatever an apply may set
-      ...PROFILE_PROPERTIES,
+      ...Object.keys(KINDS.ppp_profile.properties),
       'incoming-filter',
       'outgoing-filter',
       'interface-list',

@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
-import type { ItemResult } from '../../src/protocol/messages.ts';
+import type { EntryResult } from '../../src/protocol/messages.ts';
 import { RouterPool } from '../apply/router-pool.ts';
 import type { Faults } from '../simulator/faults.ts';
 import { type Simulator, startSimulator } from '../simulator/server.ts';
@@ -41,10 +41,16 @@ const BUDI = { profiles: [makeProfile()], items: [makeItem('budi')], passwords: 
 
 test('makes a profile and a secret, each with its marker', async () => {
   const answer = await bridge.apply(BUDI);
-  expect(answer.profiles).toEqual([{ name: 'paket-10m', outcome: 'added', error: null, differences: [] }]);
-  expect(answer.items).toEqual([
-    { ref: 'line-budi', generation: 1, outcome: 'added', error: null, differences: [], password_in_place: true },
+  const added = { generation: 1, outcome: 'added', error: null, differences: [], password_in_place: true };
+  expect(answer.profiles).toEqual([
+    {
+      ...added,
+      ref: 'profile:paket-10m',
+      observed: { 'rate-limit': '5M/10M', 'local-address': '10.10.0.1', comment: 'rukun:plan:0193a2b4' },
+    },
   ]);
+  const observed = { profile: 'paket-10m', disabled: 'no', comment: 'rukun:C-budi' };
+  expect(answer.items).toEqual([{ ...added, ref: 'line-budi', observed }]);
   expect(answer).toMatchObject({ revision: 1, sessions_ended: 0 });
   expect(findProfile('paket-10m')).toMatchObject({ comment: 'rukun:plan:0193a2b4', 'local-address': '10.10.0.1' });
   expect(findSecret('budi')).toMatchObject({
@@ -84,7 +90,7 @@ test('changes the plan and ends the session that still has the old one, and no o
   const items = names.map(name => makeItem(name));
   await bridge.apply({ ...BUDI, items, passwords: passwordsOf(...names) });
   names.forEach(name => simulator.router.dial(name));
-  const faster = makeProfile({ name: 'paket-20m', marker: 'rukun:plan:0193a2b5', fields: { 'rate-limit': '10M/20M' } });
+  const faster = makeProfile({ key: 'paket-20m', marker: 'rukun:plan:0193a2b5', fields: { 'rate-limit': '10M/20M' } });
   const moved = makeItem('budi', { desired: { profile: 'paket-20m' } });
   const answer = await bridge.apply({ profiles: [faster], items: [moved, makeItem('sari')], passwords: {} });
   expect(answer.items.map(item => item.outcome)).toEqual(['changed', 'unchanged']);
@@ -289,7 +295,12 @@ test('wherever the line is cut, nothing is doubled, lost or told wrongly', async
       // an apply that fails as a whole, since the router wasn't even reached, is sent again
       for (let attempt = 0; attempt < 3 && outcomes.length === 0; attempt++) {
         const sent = await bridge.send('POST', '/v1/apply', await bridge.writeApply(desired));
-        if (sent.status === 200) outcomes.push(...JSON.parse(sent.text).items.map((item: ItemResult) => item.outcome));
+        if (sent.status === 200)
+          outcomes.push(
+            ...JSON.parse(sent.text)
+              .entries.slice(1)
+              .map((entry: EntryResult) => entry.outcome),
+          );
         else expect(sent.text).toContain('ROUTER_UNREACHABLE');
       }
       if (timer) clearTimeout(timer);

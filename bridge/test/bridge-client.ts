@@ -7,8 +7,8 @@ import { CompactEncrypt, exportJWK, generateKeyPair, importJWK } from 'jose';
 import { ApplyAnswer, BridgeError, DisconnectAnswer, ReadAnswer } from '../../src/protocol/messages.ts';
 import type {
   ApplyRequest,
-  DesiredItem,
-  DesiredProfile,
+  DesiredEntry,
+  EntryResult,
   ReadRequest,
   RouterAccess,
 } from '../../src/protocol/messages.ts';
@@ -52,7 +52,10 @@ export interface SendOptions {
   headers?: Record<string, string>;
 }
 
-export type Desired = Partial<Omit<ApplyRequest, 'router' | 'sealed'>> & {
+export type Desired = Partial<Omit<ApplyRequest, 'router' | 'sealed' | 'entries'>> & {
+  /** Both are entries of the apply, in this order; most tests have some of each. */
+  profiles?: DesiredEntry[];
+  items?: DesiredEntry[];
   router?: Partial<RouterAccess>;
   router_password?: string;
   passwords?: Record<string, string>;
@@ -153,12 +156,11 @@ export class TestBridge {
   }
 
   async writeApply(desired: Desired): Promise<string> {
-    const { router, router_password = ROUTER_PASSWORD, passwords = {}, ...rest } = desired;
+    const { router, router_password = ROUTER_PASSWORD, passwords = {}, profiles = [], items = [], ...rest } = desired;
     return JSON.stringify({
       router: this.describeRouter(router),
       revision: this.revision,
-      profiles: [],
-      items: [],
+      entries: [...profiles, ...items],
       dry_run: false,
       is_whole: false,
       sealed: await this.seal({ router_password, item_passwords: passwords }),
@@ -172,10 +174,12 @@ export class TestBridge {
     return { ...access, use_tls: false, tls_fingerprint: null, tls_anonymous_dh: false, ...changes };
   }
 
-  async apply(desired: Desired): Promise<ApplyAnswer> {
+  async apply(desired: Desired): Promise<ApplyAnswer & { profiles: EntryResult[]; items: EntryResult[] }> {
     const sent = await this.send('POST', '/v1/apply', await this.writeApply(desired));
     if (sent.status !== 200 || !sent.is_signed_right) throw new Error(`${sent.status} ${sent.text}`);
-    return ApplyAnswer.parse(JSON.parse(sent.text));
+    const answer = ApplyAnswer.parse(JSON.parse(sent.text));
+    const count = desired.profiles?.length ?? 0;
+    return { ...answer, profiles: answer.entries.slice(0, count), items: answer.entries.slice(count) };
   }
 
   async writeRead(what: ReadRequest['what'], options: ReadOptions = {}): Promise<string> {
@@ -228,29 +232,54 @@ export class TestBridge {
   }
 }
 
-export function makeProfile(changes: Partial<DesiredProfile> = {}): DesiredProfile {
+const ENTRY = { generation: 1, adopt: false, release: false, leans_on: null, line: null };
+
+export function makeProfile(changes: Partial<DesiredEntry> = {}): DesiredEntry {
   const fields = { 'rate-limit': '5M/10M', 'local-address': '10.10.0.1' };
-  return { name: 'paket-10m', marker: 'rukun:plan:0193a2b4', adopt: false, release: false, fields, ...changes };
+  const key = changes.key ?? 'paket-10m';
+  return {
+    ...ENTRY,
+    ref: `profile:${key}`,
+    kind: 'ppp_profile',
+    key,
+    marker: 'rukun:plan:0193a2b4',
+    fields,
+    ...changes,
+  };
 }
 
-type ItemChanges = Partial<Omit<DesiredItem, 'desired'>> & { desired?: Partial<DesiredItem['desired']> | null };
+type ItemChanges = Partial<DesiredEntry> & {
+  /** Null: it must not be there. An address is managed where one is named, also when that is empty. */
+  desired?: { profile?: string; disabled?: boolean; remote_address?: string } | null;
+  password_written?: boolean;
+  end_session?: boolean;
+};
 
-export function makeItem(name: string, { desired, ...changes }: ItemChanges = {}): DesiredItem {
-  const state = { profile: 'paket-10m', disabled: false, remote_address: null, ...desired };
+/** A PPP secret. */
+export function makeItem(name: string, item: ItemChanges = {}): DesiredEntry {
+  const { desired, password_written = false, end_session = false, ...changes } = item;
+  const { profile = 'paket-10m', disabled = false, remote_address } = desired ?? {};
+  const address: Record<string, string> = remote_address === undefined ? {} : { 'remote-address': remote_address };
   return {
+    ...ENTRY,
     ref: `line-${name}`,
-    generation: 1,
     kind: 'ppp_secret',
     key: name,
     marker: `rukun:C-${name}`,
-    adopt: false,
-    release: false,
-    password_written: false,
-    end_session: false,
+    fields: desired === null ? null : { profile, disabled: disabled ? 'yes' : 'no', ...address },
+    leans_on: desired === null ? null : `profile:${profile}`,
+    line: { password_written, end_session, same_service: [] },
     ...changes,
-    desired: desired === null ? null : state,
   };
 }
+
+/** An entry of another kind. */
+export const makeEntry = (
+  kind: DesiredEntry['kind'],
+  key: string,
+  fields: DesiredEntry['fields'],
+  changes: Partial<DesiredEntry> = {},
+): DesiredEntry => ({ ...ENTRY, ref: `${kind} ${key}`, kind, key, marker: 'rukun:C-1', fields, ...changes });
 
 export const passwordOf = (name: string) => `secret-of-${name}-99`;
 export const passwordsOf = (...names: string[]) =>

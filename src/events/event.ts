@@ -80,13 +80,22 @@ function describeActor(ctx: Context) {
   return { actor: actor.kind, actor_name: actor.name, user_id: null };
 }
 
-/** Events of a bulk change that SQL alone knows: `rows` selects entity_id, customer_id and changes (JSON text). */
-export function insertEventsFrom(ctx: Context, event: Pick<NewEvent, 'type' | 'action'>, rows: SQL): Statement {
+/**
+ * Events of a bulk change that SQL alone knows: `rows` selects entity_id, customer_id and changes (JSON text), and data
+ * (the same) where told so.
+ */
+export function insertEventsFrom(
+  ctx: Context,
+  event: Pick<NewEvent, 'type' | 'action'>,
+  rows: SQL,
+  { with_data = false }: { with_data?: boolean } = {},
+): Statement {
   const who = describeActor(ctx);
   return ctx.db.orm.run(sql`
     INSERT INTO events (type, action, entity_type, entity_id, customer_id, changes, data,
       actor, actor_name, user_id, user_email, ip_address, request_id, created_at)
-    SELECT ${event.type}, ${event.action}, ${event.type.split('.')[0]}, r.entity_id, r.customer_id, r.changes, '{}',
+    SELECT ${event.type}, ${event.action}, ${event.type.split('.')[0]}, r.entity_id, r.customer_id, r.changes,
+      ${with_data ? sql`r.data` : sql`'{}'`},
       ${who.actor}, ${who.actor_name}, ${who.user_id}, (SELECT email FROM users WHERE id = ${who.user_id}), ${ctx.ip},
       ${ctx.request_id}, ${ctx.now}
     FROM (${rows}) AS r`);

@@ -37,6 +37,8 @@ export interface CrudDeclaration<T extends RowTable, Wire extends z.ZodObject, I
   prepare?: (ctx: Context, sent: Partial<z.output<Input>>, target: Target<T>) => Promise<Prepared<T>>;
   /** What must be true after any change or deletion. */
   invariants?: readonly Write[];
+  /** Routers that must hold something else once the row is deleted. */
+  routersOf?: (row: RowOf<T>) => readonly string[];
   /** Writes that go before the row's deletion. What the database still finds in use is refused with IN_USE. */
   beforeDelete?: (ctx: Context, row: RowOf<T>) => readonly Write[];
 }
@@ -196,13 +198,14 @@ async function update<T extends RowTable, W extends z.ZodObject, I extends z.Zod
 
 async function remove<T extends RowTable, W extends z.ZodObject, I extends z.ZodObject>(
   ctx: Context,
-  { table, name, secrets, beforeDelete, invariants = [] }: CrudDeclaration<T, W, I>,
+  { table, name, secrets, beforeDelete, routersOf, invariants = [] }: CrudDeclaration<T, W, I>,
   row: RowOf<T>,
 ): Promise<{ id: string }> {
   // of two who delete it at once, or one who changes it meanwhile, the event tells what was really deleted
   const as_read = and(eq(table.id, row.id), eq(table.updated_at, row.updated_at));
   const deletion = mustChange(ctx.db.orm.delete(table).where(as_read), new RaceLost());
-  const deleted = event(`${name}.deleted`, 'delete', row.id, deletedChanges(row, secrets));
+  const told = event(`${name}.deleted`, 'delete', row.id, deletedChanges(row, secrets));
+  const deleted = { ...told, routers: routersOf?.(row) };
   await commit(ctx, [...(beforeDelete?.(ctx, row) ?? []), deletion, ...invariants], deleted);
   return { id: row.id };
 }

@@ -10,7 +10,7 @@ import { raiseRevisions, releaseRows } from '../provisioning/set-desired.ts';
 import { wakeProvisioning } from '../queues/wake.ts';
 import { customers } from '../resources/customers/table.ts';
 import { import_items, imports } from '../resources/imports/table.ts';
-import { ip_pools } from '../resources/ip-pools/table.ts';
+import { ip_pools, type IpPoolRow } from '../resources/ip-pools/table.ts';
 import { jobs, type JobRow } from '../resources/jobs/index.ts';
 import { provisioning } from '../resources/provisioning/table.ts';
 import { service_plans } from '../resources/service-plans/table.ts';
@@ -94,7 +94,7 @@ const KEPT = 'somebody has worked with it since: it is kept';
 /** What nobody but the import itself and the provisioning has touched. */
 const untouchedCustomer = (id: SQL): SQL => sql`
   NOT EXISTS (SELECT 1 FROM events AS e WHERE e.customer_id = ${id}
-    AND e.type NOT IN ('customer.created', 'customer.fee_followed_plan', 'provisioning.applied'))
+    AND e.type NOT IN ('customer.created', 'customer.fee_followed_plan', 'provisioning.applied', 'provisioning.looked'))
   AND NOT EXISTS (SELECT 1 FROM payments AS e WHERE e.customer_id = ${id})
   AND NOT EXISTS (SELECT 1 FROM tickets AS e WHERE e.customer_id = ${id})
   AND NOT EXISTS (SELECT 1 FROM devices AS e WHERE e.customer_id = ${id})
@@ -256,7 +256,9 @@ async function takeBackEntities(ctx: Context, job: JobRow, record: ImportRow, it
     items.filter(item => gone.has(item.entity_id!)),
     items.filter(item => !gone.has(item.entity_id!)),
   ];
+  const release = record.kind === 'pools' ? releasePools(ctx, record.router_id, free) : [];
   await deleteUntouched(ctx, table, what, free, [
+    ...release,
     ...mark('undone', null, undone),
     ...mark('kept', KEPT, kept),
     updateRow(ctx, jobs, job, {
@@ -266,6 +268,16 @@ async function takeBackEntities(ctx: Context, job: JobRow, record: ImportRow, it
       failed: job.failed + kept.length,
     }),
   ]);
+  if (release.length > 0) await wakeProvisioning(ctx, [record.router_id!]);
+}
+
+/** The routers keep what they had, without our marker. */
+function releasePools(ctx: Context, router_id: string | null, pools: readonly { id: string }[]): Write[] {
+  if (router_id === null || pools.length === 0) return [];
+  const names = sql`SELECT value FROM json_each(${JSON.stringify((pools as readonly IpPoolRow[]).map(pool => pool.name))})`;
+  const rows = sql`${provisioning.router_id} = ${router_id} AND ${provisioning.kind} = 'ip_pool'
+    AND ${provisioning.desired} IS NOT NULL AND ${provisioning.key} IN (${names})`;
+  return [releaseRows(ctx, rows), ...raiseRevisions(ctx, [router_id])];
 }
 
 interface Left {

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { ENTRY_KINDS } from './kinds.ts';
 
 /** What Worker and bridge say to each other, over HTTP, each message signed (signature.ts). Both sides validate. */
 
@@ -18,62 +19,51 @@ export type RouterAccess = z.infer<typeof RouterAccess>;
 /** Opened by the bridge alone: a compact JWE (ECDH-ES, A256GCM) to the key that it showed at enrolment. */
 export const SealedPart = z.strictObject({
   router_password: z.string(),
-  /** Item's ref → PPPoE password. An item that isn't here has a password that we never knew: it is left alone. */
+  /** Entry's ref → PPPoE password. A secret that isn't here has a password that we never knew: it is left alone. */
   item_passwords: z.record(z.string(), z.string()),
 });
 export type SealedPart = z.infer<typeof SealedPart>;
 
-/** A PPP profile that the items lean on: made or corrected before them. */
-export const DesiredProfile = z.strictObject({
-  name: z.string(),
-  /** `rukun:plan:0193a2b4`: stands at the end of the comment and says that it is ours. */
-  marker: z.string(),
-  /** An admin said that the unmarked one of this name is to become ours. */
-  adopt: z.boolean(),
-  /** It is ours no more: only our marker goes, and nothing else is changed. */
-  release: z.boolean(),
-  /** RouterOS property → value. An empty value means unset; what isn't named is not managed. */
-  fields: z.record(z.string(), z.string()),
-});
-export type DesiredProfile = z.infer<typeof DesiredProfile>;
-
-export const SecretState = z.strictObject({
-  profile: z.string(),
-  disabled: z.boolean(),
-  /** Null: not managed. Empty: to be unset. */
-  remote_address: z.string().nullable(),
-});
-export type SecretState = z.infer<typeof SecretState>;
-
-/** One thing that a router must hold (or, when `desired` is null, must not hold) for a customer. */
-export const DesiredItem = z.strictObject({
-  /** The Worker's name for it; comes back in the result. */
-  ref: z.string(),
-  generation: z.int(),
-  kind: z.literal('ppp_secret'),
-  /** Its name on the router. */
-  key: z.string(),
-  marker: z.string(),
-  adopt: z.boolean(),
-  desired: SecretState.nullable(),
-  /** With nothing desired: it isn't removed but given back, without our marker. */
-  release: z.boolean(),
+/** Of a PPP secret only: what its live session and its password ask for. */
+export const DesiredLine = z.strictObject({
   /** The last password that was written is still the wanted one: for routers that don't show passwords. */
   password_written: z.boolean(),
   /** Not confirmed since it was suspended: a live session must go, also when the secret is as it must be already. */
   end_session: z.boolean(),
+  /** Profiles that give a live session the same as the wanted one: coming from one of these it may stay up. */
+  same_service: z.array(z.string()),
 });
-export type DesiredItem = z.infer<typeof DesiredItem>;
+
+/** One entry of a router's menus, and how it must be. */
+export const DesiredEntry = z.strictObject({
+  /** The Worker's name for it; comes back in the result. */
+  ref: z.string(),
+  generation: z.int(),
+  kind: z.enum(ENTRY_KINDS),
+  /** Its name on the router; of an address list's entry `<list> <address>`; of a rule nothing but ours. */
+  key: z.string(),
+  /** `rukun:CUST00001`: stands at the end of the comment and says that it is ours. */
+  marker: z.string(),
+  /** An admin said that the unmarked one of this name is to become ours. */
+  adopt: z.boolean(),
+  /** RouterOS property → value. An empty value means unset; what isn't named is not managed. Null: must not be there. */
+  fields: z.record(z.string(), z.string()).nullable(),
+  /** With no fields: it isn't removed but given back, without our marker. */
+  release: z.boolean(),
+  /** `ref` of the entry without which this one can't be right. */
+  leans_on: z.string().nullable(),
+  line: DesiredLine.nullable(),
+});
+export type DesiredEntry = z.infer<typeof DesiredEntry>;
 
 export const ApplyRequest = z.strictObject({
   router: RouterAccess,
   /** The router's revision when this was read; the bridge refuses one below the highest it saw. */
   revision: z.int().min(0),
-  profiles: z.array(DesiredProfile),
-  items: z.array(DesiredItem),
+  entries: z.array(DesiredEntry),
   /** Only look: nothing is written, and the outcomes say what would be. */
   dry_run: z.boolean(),
-  /** The items are all that this router must hold for us: what else is marked as ours is a stray. */
+  /** The entries are all that this router must hold for us: what else is marked as ours is a stray. */
   is_whole: z.boolean(),
   sealed: z.string(),
 });
@@ -91,24 +81,19 @@ export const Difference = z.object({
 });
 export type Difference = z.infer<typeof Difference>;
 
-export const ProfileResult = z.object({
-  name: z.string(),
-  outcome: Outcome,
-  error: z.string().nullable(),
-  /** As they were found, before anything was changed. */
-  differences: z.array(Difference),
-});
-export const ItemResult = z.object({
+export const EntryResult = z.object({
   ref: z.string(),
   generation: z.int(),
   outcome: Outcome,
   error: z.string().nullable(),
+  /** As they were found, before anything was changed. */
   differences: z.array(Difference),
+  /** What we manage of it, as the router has it now (after a look: had it); null: nothing is there. Never a password. */
+  observed: z.record(z.string(), z.string()).nullable(),
   /** The secret holds the password that was sent, whatever else is the matter. */
   password_in_place: z.boolean(),
 });
-export type ProfileResult = z.infer<typeof ProfileResult>;
-export type ItemResult = z.infer<typeof ItemResult>;
+export type EntryResult = z.infer<typeof EntryResult>;
 
 export const RouterFacts = z.object({
   identity: z.string().nullable(),
@@ -120,8 +105,7 @@ export type RouterFacts = z.infer<typeof RouterFacts>;
 
 export const ApplyAnswer = z.object({
   revision: z.int(),
-  profiles: z.array(ProfileResult),
-  items: z.array(ItemResult),
+  entries: z.array(EntryResult),
   /** Marked as ours, and nothing that we know of. Only looked for where the request `is_whole`. */
   strays: z.array(z.object({ menu: z.string(), name: z.string(), marker: z.string() })),
   sessions_ended: z.int(),

@@ -4,20 +4,21 @@ import type { Context } from '../context.ts';
 import { chunkJson } from '../db/bulk.ts';
 import { commit, type Write } from '../db/commit.ts';
 import { AppError } from '../errors.ts';
-import type { NewEvent } from '../events/event.ts';
 import { retryDelay_ms } from '../lib/retry.ts';
 import { toIso } from '../lib/time.ts';
-import type { ApplyAnswer, ItemResult, Outcome } from '../protocol/messages.ts';
+import type { ApplyAnswer, EntryResult, Outcome } from '../protocol/messages.ts';
 import { provisioning } from '../resources/provisioning/table.ts';
 import { toAppError } from './ask-router.ts';
 import { applyToRouter, BridgeCallFailed } from './bridge-client.ts';
+import { describeTask } from './describe.ts';
 import { observeBridge, observeFailure, observeRouters } from './observe.ts';
-import { describeItem, openPasswords, passwordPlace, readTask, type DueRow, type Task } from './task.ts';
+import { storeApplied, type Applied } from './settle.ts';
+import { openPasswords, passwordPlace, readTask, type DueRow, type Task } from './task.ts';
 
 /** Brings what routers hold to what the table says, through the bridge, and stores what the router confirmed. */
 
-/** Items of one apply: enough to be quick, few enough that a slow router is done before the call is given up. */
-const MOST_ITEMS = 500;
+/** Rows of one apply: enough to be quick, few enough that a slow router is done before the call is given up. */
+const MOST_ROWS = 500;
 
 const UNREACHABLE_BACKOFF = { first_ms: 5_000, most_ms: 5 * 60_000 };
 const REFUSED_BACKOFF = { first_ms: 60_000, most_ms: 60 * 60_000 };
@@ -41,48 +42,57 @@ export async function applyDesired(
   const which = customer_id
     ? eq(provisioning.customer_id, customer_id)
     : lte(provisioning.next_attempt_at, toIso(ctx.now));
-  const task = await readTask(ctx, router_id, which, MOST_ITEMS);
+  const task = await readTask(ctx, router_id, which, MOST_ROWS);
   if (task instanceof AppError) return { next_attempt_ms: null, failure: task };
   if (!task || task.rows.length === 0) return NOTHING_TO_DO;
   const { item_passwords, unopened } = await openPasswords(ctx, task.rows);
-  if (unopened.length > 0) await refuseUnopened(ctx, task, unopened);
-  task.rows = task.rows.filter(row => !unopened.includes(row));
-  if (task.rows.length === 0) return NOTHING_TO_DO;
-  const items = await Promise.all(task.rows.map(row => describeItem(ctx, row, item_passwords[row.id])));
+  const { entries, refused } = await describeTask(ctx, leaveOut(task, unopened), item_passwords);
+  await refuse(ctx, task, [...unopened.map(row => ({ row, error: UNOPENED })), ...refused]);
+  const asked = leaveOut(task, [...unopened, ...refused.map(({ row }) => row)]);
+  if (asked.rows.length === 0) return NOTHING_TO_DO;
   let answer: ApplyAnswer;
   try {
     answer = await applyToRouter(
       ctx,
       task.bridge,
       task.router,
-      { profiles: task.profiles, items, dry_run: false, is_whole: false },
-      {
-        item_passwords,
-        someone_waits: customer_id !== undefined,
-      },
+      { entries, dry_run: false, is_whole: false },
+      { item_passwords, someone_waits: customer_id !== undefined },
     );
   } catch (error) {
     if (!(error instanceof BridgeCallFailed)) throw error;
     // somebody waits for the answer, and a newer state came in between: that one is asked for
     const is_stale = error.code === 'STALE_REVISION' && customer_id !== undefined;
     if (is_stale && !is_second_try) return applyDesired(ctx, router_id, customer_id, true);
-    return postpone(ctx, task, error);
+    return postpone(ctx, asked, error);
   }
-  await confirm(ctx, task, answer.items, item_passwords, seen(ctx, task));
-  const waiting = answer.items.filter(item => FAILED[item.outcome]).length;
-  if (task.rows.length === MOST_ITEMS) return { next_attempt_ms: ctx.now, failure: null };
+  await confirm(ctx, asked, answer.entries, item_passwords, seen(ctx, task));
+  const waiting = answer.entries.filter(entry => FAILED[entry.outcome]).length;
+  if (task.rows.length >= MOST_ROWS) return { next_attempt_ms: ctx.now, failure: null };
   return { next_attempt_ms: waiting > 0 ? ctx.now + REFUSED_BACKOFF.first_ms : null, failure: null };
 }
 
-const refuseUnopened = (ctx: Context, task: Task, rows: readonly DueRow[]): Promise<void> =>
-  confirm(ctx, { ...task, rows: [...rows] }, rows.map(row => ({
+const leaveOut = (task: Task, rows: readonly DueRow[]): Task => ({
+  ...task,
+  rows: task.rows.filter(row => !rows.includes(row)),
+});
+
+const UNOPENED = 'Its PPPoE password can’t be opened with the sealing keys of this deployment: set it anew.';
+
+/** What can't be asked of a router at all is told where people look. */
+async function refuse(ctx: Context, task: Task, refused: readonly { row: DueRow; error: string }[]): Promise<void> {
+  if (refused.length === 0) return;
+  const results = refused.map(({ row, error }): EntryResult => ({
     ref: row.id,
     generation: row.generation,
     outcome: 'failed',
     password_in_place: false,
     differences: [],
-      error: 'Its PPPoE password can’t be opened with the sealing keys of this deployment: set it anew.',
-  })), {}); // prettier-ignore
+    observed: row.observed,
+    error,
+  })); // prettier-ignore
+  await confirm(ctx, task, results, {});
+}
 
 const FAILED: Record<Outcome, boolean> = {
   unchanged: false,
@@ -98,51 +108,36 @@ const FAILED: Record<Outcome, boolean> = {
 async function confirm(
   ctx: Context,
   task: Task,
-  results: readonly ItemResult[],
+  results: readonly EntryResult[],
   item_passwords: Record<string, string>,
   also: readonly Write[] = [],
 ): Promise<void> {
   const by_id = new Map(task.rows.map(row => [row.id, row]));
-  const encoded: string[] = [];
-  const events: NewEvent[] = [];
-  for (const result of results) {
-    const row = by_id.get(result.ref);
+  const settled: Applied[] = [];
+  for (const { ref, generation, outcome, error, observed, password_in_place } of results) {
+    const row = by_id.get(ref);
     if (!row) continue;
-    const failed = FAILED[result.outcome];
-    const status = failed ? (result.outcome as 'conflict' | 'failed') : 'in_sync';
+    const failed = FAILED[outcome];
     const attempts = failed ? row.attempts + 1 : 0;
-    const next = failed ? ctx.now + retryDelay_ms(attempts, ctx.random(), REFUSED_BACKOFF) : null;
     const password = item_passwords[row.id];
-    const hash =
-      !result.password_in_place || password === undefined
-        ? row.secret_hash
-        : await fingerprintSecret(ctx.env, passwordPlace(row), password);
-    encoded.push(JSON.stringify([row.id, result.generation, status, attempts, next, result.error, hash]));
-    if (status !== row.status || result.error !== row.last_error)
-      events.push({
-        type: 'provisioning.applied',
-        action: 'apply',
-        entity_id: row.id,
-        customer_id: row.customer_id,
-        changes: { status: [row.status, status] },
-        data: { router_id: row.router_id, kind: row.kind, key: row.key, outcome: result.outcome, error: result.error },
-      });
+    settled.push({
+      row_id: row.id,
+      generation,
+      status: failed ? (outcome as 'conflict' | 'failed') : 'in_sync',
+      outcome,
+      error,
+      observed,
+      attempts,
+      next_attempt_ms: failed ? ctx.now + retryDelay_ms(attempts, ctx.random(), REFUSED_BACKOFF) : null,
+      secret_hash:
+        password_in_place && password !== undefined
+          ? await fingerprintSecret(ctx.env, passwordPlace(row), password)
+          : row.secret_hash,
+    });
   }
-  const writes: Write[] = chunkJson(encoded).map(chunk =>
-    ctx.db.orm.run(sql`
-      UPDATE provisioning SET
-        status = r.status, observed_generation = r.generation, attempts = r.attempts, next_attempt_at = r.next_attempt_at,
-        last_error = r.error, secret_hash = r.hash, adopt = adopt AND r.status <> 'in_sync',
-        last_applied_at = CASE r.status WHEN 'in_sync' THEN ${ctx.now} ELSE last_applied_at END, updated_at = ${ctx.now}
-      FROM (
-        SELECT value ->> 0 AS id, value ->> 1 AS generation, value ->> 2 AS status, value ->> 3 AS attempts,
-          value ->> 4 AS next_attempt_at, value ->> 5 AS error, value ->> 6 AS hash
-        FROM json_each(${chunk})
-      ) AS r
-      WHERE provisioning.id = r.id AND provisioning.generation = r.generation`),
-  );
   const { id, name } = task.bridge;
-  await commit({ ...ctx, actor: { kind: 'bridge', id, name } }, [...writes, ...also], ...events);
+  const by_bridge: Context = { ...ctx, actor: { kind: 'bridge', id, name } };
+  await commit(by_bridge, [...storeApplied(by_bridge, settled), ...also]);
 }
 
 const seen = (ctx: Context, { router, bridge }: Task): Write[] => [

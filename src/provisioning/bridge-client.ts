@@ -120,7 +120,7 @@ export async function applyToRouter(
   ambient: Ambient,
   bridge: BridgeRow,
   router: RouterRow,
-  desired: Pick<ApplyRequest, 'profiles' | 'items' | 'dry_run' | 'is_whole'>,
+  desired: Pick<ApplyRequest, 'entries' | 'dry_run' | 'is_whole'>,
   call: { item_passwords: Record<string, string>; someone_waits: boolean },
 ): Promise<z.infer<typeof ApplyAnswer>> {
   const { access, password } = await describeAccess(ambient, router);

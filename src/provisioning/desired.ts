@@ -1,10 +1,13 @@
-import { formatRateLimit } from '../lib/routeros/values.ts';
-import type { DesiredProfile, SecretState } from '../protocol/messages.ts';
+import { formatRateLimit, parseRateLimit } from '../lib/routeros/values.ts';
+import type { DesiredEntry } from '../protocol/messages.ts';
 import { ISOLIR_MARKER, planMarker } from './markers.ts';
 
 /** From what the office says to what the routers must hold. Pure; knows nothing of how it gets there. */
 
 export interface CustomerLine {
+  id: string;
+  customer_code: string;
+  full_name: string;
   status: 'pending_activation' | 'active' | 'suspended' | 'terminated';
   connection_type: 'pppoe' | 'hotspot' | 'static';
   router_id: string | null;
@@ -12,30 +15,84 @@ export interface CustomerLine {
   static_ip: string | null;
 }
 
+/** What of a plan decides which entries a line of it has. */
+export interface LinePlan {
+  profile_name: string;
+  shaping: 'profile' | 'simple_queue';
+  is_unlimited: boolean;
+  queue_name_template: string;
+}
+
 export interface SuspensionSettings {
   suspension_policy: 'disable' | 'isolir';
   isolir_profile: string;
+  isolir_pool: string;
   isolir_address_list: string;
   isolir_download_kbps: number;
   isolir_upload_kbps: number;
 }
 
-export interface DesiredRow {
-  router_id: string;
-  kind: 'ppp_secret';
-  key: string;
-  desired: SecretState;
+/** `profile` names the plan, or the profile of the suspended: what it says of speeds is looked up when it is applied. */
+export interface SecretState {
+  profile: string;
+  disabled: boolean;
+  /** Null: not managed. Empty: to be unset. */
+  remote_address: string | null;
 }
+export interface QueueState {
+  profile: string;
+  /** Address or prefix; null: the line has none that stays, and a queue can't hold on to it. */
+  target: string | null;
+}
+export interface ListState {
+  list: string;
+  address: string;
+}
+export interface PoolState {
+  ranges: string;
+  next_pool: string | null;
+  /** Of the pool of the suspended: the router's own address towards them. */
+  local_address?: string;
+}
+/** RouterOS property → value; `{isolir_address_list}` in a value stands for what the settings say. */
+export type RuleState = Record<string, string>;
+
+export type DesiredRow = { customer_id: string | null; router_id: string; key: string; setup?: string } & (
+  | { kind: 'ppp_secret'; desired: SecretState }
+  | { kind: 'simple_queue'; desired: QueueState }
+  | { kind: 'address_list'; desired: ListState }
+  | { kind: 'ip_pool'; desired: PoolState }
+  | { kind: 'filter_rule' | 'nat_rule'; desired: RuleState }
+);
+
+export const describePool = (pool: { router_id: string; name: string } & PoolState): DesiredRow => ({
+  customer_id: null,
+  router_id: pool.router_id,
+  kind: 'ip_pool',
+  key: pool.name,
+  desired: { ranges: pool.ranges, next_pool: pool.next_pool },
+});
 
 /** What must be on which router for a customer; an empty list when nothing may be. */
-export function desiredRows(
-  customer: CustomerLine,
-  plan: { profile_name: string },
+export function desiredRows(customer: CustomerLine, plan: LinePlan, settings: SuspensionSettings): DesiredRow[] {
+  const { id: customer_id, status, router_id, connection_type } = customer;
+  if (!router_id || (status !== 'active' && status !== 'suspended')) return [];
+  const place = { customer_id, router_id };
+  if (connection_type === 'pppoe')
+    return [...secretRows(customer, plan, settings, place), ...queueRows(customer, plan, place)];
+  if (connection_type === 'static') return staticRows(customer, plan, settings, place);
+  return [];
+}
+
+type Place = { customer_id: string; router_id: string };
+
+function secretRows(
+  { pppoe_username, status, static_ip }: CustomerLine,
+  plan: LinePlan,
   settings: SuspensionSettings,
+  place: Place,
 ): DesiredRow[] {
-  const { status, router_id, pppoe_username, static_ip } = customer;
-  if (customer.connection_type !== 'pppoe' || !router_id || !pppoe_username) return [];
-  if (status !== 'active' && status !== 'suspended') return [];
+  if (!pppoe_username) return [];
   const suspended = status === 'suspended';
   const isolated = suspended && settings.suspension_policy === 'isolir';
   const desired: SecretState = {
@@ -44,7 +101,34 @@ export function desiredRows(
     // its own address would take it past the walled garden
     remote_address: isolated ? (static_ip ? '' : null) : static_ip,
   };
-  return [{ router_id, kind: 'ppp_secret', key: pppoe_username, desired }];
+  return [{ ...place, kind: 'ppp_secret', key: pppoe_username, desired }];
+}
+
+/** Where the plan says so; a plan without limits needs none. */
+function queueRows(customer: CustomerLine, plan: LinePlan, place: Place, profile = plan.profile_name): DesiredRow[] {
+  if (plan.shaping !== 'simple_queue' || plan.is_unlimited) return [];
+  const key = nameQueue(plan.queue_name_template, customer);
+  return [{ ...place, kind: 'simple_queue', key, desired: { profile, target: customer.static_ip } }];
+}
+
+/** A line without a sign-in is suspended by the address list, whatever the policy: nothing of it could be disabled. */
+function staticRows(customer: CustomerLine, plan: LinePlan, settings: SuspensionSettings, place: Place): DesiredRow[] {
+  const { static_ip: address, status } = customer;
+  const isolated = status === 'suspended' && settings.suspension_policy === 'isolir';
+  const queues = queueRows(customer, plan, place, isolated ? settings.isolir_profile : plan.profile_name);
+  if (status !== 'suspended' || !address) return queues;
+  const list = settings.isolir_address_list;
+  return [...queues, { ...place, kind: 'address_list', key: `${list} ${address}`, desired: { list, address } }];
+}
+
+/** Words that a plan's template of queue names may hold. */
+export const QUEUE_NAME_WORDS = ['customer_code', 'full_name', 'pppoe_username'] as const;
+
+function nameQueue(template: string, customer: CustomerLine): string {
+  return template.replaceAll(/\{(\w+)\}/g, (text, word: string) => {
+    const known = QUEUE_NAME_WORDS.find(name => name === word);
+    return known ? (customer[known] ?? '') : text;
+  });
 }
 
 export interface PlanLine {
@@ -70,6 +154,7 @@ export interface PlanSettingsLine {
   session_timeout: number | null;
   max_devices: number | null;
   is_unlimited: boolean;
+  shaping?: 'profile' | 'simple_queue';
   /** Properties that were set once. */
   managed?: readonly string[];
 }
@@ -92,12 +177,13 @@ export function planRateLimit(plan: PlanLine, settings: PlanSettingsLine | null)
 
 /** What the settings say of a profile beyond the speed, in RouterOS words; an empty value says nothing. */
 function settingsFields(settings: PlanSettingsLine): Record<string, string> {
+  const is_queued = settings.shaping === 'simple_queue';
   return {
     'local-address': settings.local_address ?? '',
     'remote-address': settings.address_pool ?? '',
     'dns-server': settings.dns_servers.join(','),
-    'parent-queue': settings.parent_queue ?? '',
-    'queue-type': settings.queue_type ?? '',
+    'parent-queue': is_queued ? '' : (settings.parent_queue ?? ''),
+    'queue-type': is_queued ? '' : (settings.queue_type ?? ''),
     'session-timeout': settings.session_timeout ? `${settings.session_timeout}s` : '',
     'only-one': settings.max_devices === 1 ? 'yes' : '',
   };
@@ -107,36 +193,113 @@ function settingsFields(settings: PlanSettingsLine): Record<string, string> {
 export const profileProperties = (settings: PlanSettingsLine): string[] =>
   Object.entries(settingsFields(settings)).flatMap(([property, value]) => (value === '' ? [] : [property]));
 
-/** The speed is always ours. Of the rest what the plan says, or said once; anything else is left as the router has it. */
-export function describePlanProfile(plan: PlanLine, settings: PlanSettingsLine | null, adopt: boolean): DesiredProfile {
-  const fields: Record<string, string> = { 'rate-limit': planRateLimit(plan, settings) };
+/** The speed is ours; of the rest what the plan says, or said once; anything else is left as the router has it. */
+export function planProfileFields(plan: PlanLine, settings: PlanSettingsLine | null): Record<string, string> {
+  const is_queued = settings?.shaping === 'simple_queue';
+  const fields: Record<string, string> = { 'rate-limit': is_queued ? '' : planRateLimit(plan, settings) };
   for (const [property, value] of Object.entries(settings ? settingsFields(settings) : {})) {
     if (value !== '') fields[property] = value;
     // this one can't be unset: it has a value that says nothing
     else if (settings?.managed?.includes(property)) fields[property] = property === 'only-one' ? 'default' : '';
   }
-  return { name: plan.profile_name, marker: planMarker(plan.id), adopt, release: false, fields };
+  return fields;
+}
+
+const profile = (name: string, marker: string): DesiredEntry => ({
+  ref: profileRef(name),
+  generation: 0,
+  kind: 'ppp_profile',
+  key: name,
+  marker,
+  adopt: false,
+  fields: {},
+  release: false,
+  leans_on: null,
+  line: null,
+});
+
+/** Profiles are no rows of their own: they come along with what leans on them. */
+export const profileRef = (name: string): string => `profile:${name}`;
+
+export function describePlanProfile(plan: PlanLine, settings: PlanSettingsLine | null, adopt: boolean): DesiredEntry {
+  return { ...profile(plan.profile_name, planMarker(plan.id)), adopt, fields: planProfileFields(plan, settings) };
 }
 
 /** A profile that was adopted and is given back. */
-export const describeReleasedProfile = (plan: { id: string; profile_name: string }): DesiredProfile => ({
-  name: plan.profile_name,
-  marker: planMarker(plan.id),
-  adopt: false,
+export const describeReleasedProfile = (plan: { id: string; profile_name: string }): DesiredEntry => ({
+  ...profile(plan.profile_name, planMarker(plan.id)),
+  fields: null,
   release: true,
-  fields: {},
 });
 
-export function describeIsolirProfile(settings: SuspensionSettings): DesiredProfile {
-  const rate_limit = formatRateLimit({
-    upload_kbps: settings.isolir_upload_kbps,
-    download_kbps: settings.isolir_download_kbps,
-  });
+const isolirRate = (settings: SuspensionSettings): string =>
+  formatRateLimit({ upload_kbps: settings.isolir_upload_kbps, download_kbps: settings.isolir_download_kbps });
+
+/** Where the suspended get their addresses on one router: null where no set-up was ever made, `is_gone` once it was taken back. */
+export type IsolirPool = { name: string; local_address: string; is_gone: boolean } | null;
+
+export function describeIsolirProfile(settings: SuspensionSettings, pool: IsolirPool, adopt: boolean): DesiredEntry {
+  const fields = {
+    'rate-limit': isolirRate(settings),
+    'address-list': settings.isolir_address_list,
+    ...(pool && {
+      'local-address': pool.is_gone ? '' : pool.local_address,
+      'remote-address': pool.is_gone ? '' : pool.name,
+    }),
+  };
+  return { ...profile(settings.isolir_profile, ISOLIR_MARKER), adopt, fields };
+}
+
+/** RouterOS knows a queue's limits one by one; zero is none. */
+function queueLimits(rate_limit: string): Record<string, string> {
+  const limit = parseRateLimit(rate_limit === '' ? '0' : rate_limit)!;
+  const pair = (rx: number, tx: number) => `${rx}/${tx}`;
   return {
-    name: settings.isolir_profile,
-    marker: ISOLIR_MARKER,
-    adopt: false,
-    release: false,
-    fields: { 'rate-limit': rate_limit, 'address-list': settings.isolir_address_list },
+    'max-limit': pair(limit.rx_bps, limit.tx_bps),
+    'limit-at': pair(limit.min_rx_bps, limit.min_tx_bps),
+    'burst-limit': pair(limit.burst_rx_bps, limit.burst_tx_bps),
+    'burst-threshold': pair(limit.threshold_rx_bps, limit.threshold_tx_bps),
+    'burst-time': `${limit.burst_time_rx_s}s/${limit.burst_time_tx_s}s`,
+    priority: pair(limit.priority, limit.priority),
   };
 }
+
+export interface Speeds {
+  plan: PlanLine;
+  settings: PlanSettingsLine | null;
+}
+
+const QUEUE = 'default-small/default-small';
+
+/** Target and limits; upload first. `speeds` null: those of the suspended. */
+export function queueFields(target: string, speeds: Speeds | null, isolir: SuspensionSettings): Record<string, string> {
+  const enabled = { target, disabled: 'no' };
+  if (!speeds) return { ...enabled, ...queueLimits(isolirRate(isolir)), parent: 'none', queue: QUEUE };
+  const { plan, settings } = speeds;
+  return {
+    ...enabled,
+    ...queueLimits(planRateLimit(plan, settings)),
+    parent: settings?.parent_queue ?? 'none',
+    queue: settings?.queue_type ? `${settings.queue_type}/${settings.queue_type}` : QUEUE,
+  };
+}
+
+export function secretFields({ profile, disabled, remote_address }: SecretState): Record<string, string> {
+  const fields: Record<string, string> = { profile, disabled: disabled ? 'yes' : 'no' };
+  if (remote_address !== null) fields['remote-address'] = remote_address;
+  return fields;
+}
+
+export const poolFields = ({ ranges, next_pool }: PoolState): Record<string, string> => ({
+  ranges,
+  'next-pool': next_pool ?? 'none',
+});
+
+/** A disabled rule would leave the suspended as free as none. */
+export const ruleFields = (rule: RuleState, settings: SuspensionSettings): Record<string, string> => {
+  const fill = (value: string) => value.replaceAll('{isolir_address_list}', settings.isolir_address_list);
+  return {
+    ...Object.fromEntries(Object.entries(rule).map(([property, value]) => [property, fill(value)])),
+    disabled: 'no',
+  };
+};

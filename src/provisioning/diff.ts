@@ -1,5 +1,6 @@
-import { equalValues } from '../lib/routeros/values.ts';
-import type { DesiredItem, DesiredProfile, Difference, Outcome } from '../protocol/messages.ts';
+import { equalValues, normaliseAddress } from '../lib/routeros/values.ts';
+import { KINDS, splitListKey, type EntryKind, type EntryMenu } from '../protocol/kinds.ts';
+import type { DesiredEntry, Difference, Outcome } from '../protocol/messages.ts';
 
 /** Desired against observed → the changes that make them equal, in order. Pure; shared by Worker and bridge. */
 
@@ -7,7 +8,7 @@ import type { DesiredItem, DesiredProfile, Difference, Outcome } from '../protoc
 export type ObservedRow = Record<string, string>;
 
 export interface Change {
-  menu: '/ppp/profile' | '/ppp/secret';
+  menu: EntryMenu;
   verb: 'add' | 'set' | 'remove';
   /** The router's own id of the row; null when it is added. */
   id: string | null;
@@ -17,7 +18,6 @@ export interface Change {
 
 /** What is to be done about one desired thing: nothing, a change, or nothing because it isn't ours. */
 export interface Step {
-  subject: string;
   change: Change | null;
   outcome: Outcome;
   error: string | null;
@@ -45,14 +45,31 @@ export function withoutMarker(comment: string | undefined, marker: string): stri
   return (comment ?? '').trim().replace(MARKER, '').trim();
 }
 
+/** By what an entry is found among the rows of its menu. */
+export function findingKey({ kind, key, marker }: Pick<DesiredEntry, 'kind' | 'key' | 'marker'>): string {
+  const { found_by } = KINDS[kind];
+  if (found_by === 'marker') return marker;
+  return found_by === 'list_address' ? joinListKey(splitListKey(key)) : key;
+}
+
+/** The same of a row; null where it has none. */
+export function findingKeyOf(kind: EntryKind, row: ObservedRow): string | null {
+  const { found_by } = KINDS[kind];
+  if (found_by === 'marker') return readMarker(row.comment);
+  return found_by === 'list_address' ? joinListKey(row) : (row.name ?? '');
+}
+
+const joinListKey = ({ list = '', address = '' }: Record<string, string>): string =>
+  `${list} ${normaliseAddress(address)}`;
+
 /** Null when the row may be changed by us: it is marked, or an admin gave it to us. Otherwise why not. */
-function findConflict(observed: ObservedRow, adopt: boolean): string | null {
+function findConflict({ key, adopt }: DesiredEntry, observed: ObservedRow): string | null {
   if (adopt || readMarker(observed.comment) !== null) return null;
-  return `"${observed.name}" is on the router already and isn't marked as ours`;
+  return `"${key}" is on the router already and isn't marked as ours`;
 }
 
 /** Properties that differ, with the values that they must have. */
-function findDifferences(menu: string, observed: ObservedRow, wanted: ObservedRow): ObservedRow {
+function findDifferences(menu: EntryMenu, observed: ObservedRow, wanted: ObservedRow): ObservedRow {
   return Object.fromEntries(
     Object.entries(wanted).filter(([property, value]) => !equalValues(menu, property, observed[property] ?? '', value)),
   );
@@ -61,8 +78,7 @@ function findDifferences(menu: string, observed: ObservedRow, wanted: ObservedRo
 const withoutEmpty = (props: ObservedRow): ObservedRow =>
   Object.fromEntries(Object.entries(props).filter(([, value]) => value !== ''));
 
-const unchanged = (subject: string, outcome: Outcome = 'unchanged', error: string | null = null): Step => ({
-  subject,
+const unchanged = (outcome: Outcome = 'unchanged', error: string | null = null): Step => ({
   change: null,
   outcome,
   error,
@@ -78,79 +94,76 @@ const listDifferences = (observed: ObservedRow, props: ObservedRow): Difference[
     return [{ property, desired: desired || null, observed: observed[property] || null }];
   });
 
-export function planProfile(desired: DesiredProfile, observed: ObservedRow | undefined): Step {
-  const menu = '/ppp/profile';
-  const { name, marker, adopt, fields } = desired;
-  if (desired.release) return planRelease(menu, name, marker, observed);
-  if (!observed) {
-    const props = { name, ...withoutEmpty(fields), comment: marker };
-    return { ...unchanged(name, 'added'), change: { menu, verb: 'add', id: null, props } };
-  }
-  const conflict = findConflict(observed, adopt);
-  if (conflict) return unchanged(name, 'conflict', conflict);
+/** `password`: the one that a secret must have; null when we never knew it. */
+export function planEntry(entry: DesiredEntry, observed: ObservedRow | undefined, password: string | null): Step {
+  const { kind, fields, marker } = entry;
+  if (fields === null) return entry.release ? planRelease(entry, observed) : planRemoval(entry, observed);
+  if (!observed) return planAddition(entry, fields, password);
+  const conflict = findConflict(entry, observed);
+  if (conflict) return unchanged('conflict', conflict);
+  const { menu } = KINDS[kind];
   const props = findDifferences(menu, observed, { ...fields, comment: withMarker(observed.comment, marker) });
-  if (Object.keys(props).length === 0) return unchanged(name);
+  if (kind === 'ppp_secret' && password !== null && mustWritePassword(entry, observed, password))
+    props.password = password;
+  const end_session = findSessionToEnd(entry, observed, props);
+  if (Object.keys(props).length === 0) return { ...unchanged(), end_session };
   return {
-    ...unchanged(name, 'changed'),
+    ...unchanged('changed'),
     change: { menu, verb: 'set', id: observed['.id']!, props },
     differences: listDifferences(observed, props),
+    end_session,
   };
 }
 
-/** `password`: the one it must have; null when we never knew it. */
-export function planSecret(item: DesiredItem, observed: ObservedRow | undefined, password: string | null): Step {
-  const { ref, key, marker, adopt, desired } = item;
-  if (!desired) return planRemoval(item, observed);
-  if (!observed) {
-    if (password === null)
-      return unchanged(ref, 'failed', `"${key}" is not on the router, and its password isn't known`);
-    const props = { name: key, password, service: 'pppoe', comment: marker, ...secretProps(desired) };
-    return {
-      ...unchanged(ref, 'added'),
-      change: { menu: '/ppp/secret', verb: 'add', id: null, props: withoutEmpty(props) },
-    };
-  }
-  const conflict = findConflict(observed, adopt);
-  if (conflict) return unchanged(ref, 'conflict', conflict);
-  const wanted = { ...secretProps(desired), comment: withMarker(observed.comment, marker) };
-  const props = findDifferences('/ppp/secret', observed, wanted);
-  if (password !== null && mustWritePassword(item, observed, password)) props.password = password;
-  const must_end = item.end_session ? key : null;
-  if (Object.keys(props).length === 0) return { ...unchanged(ref), end_session: must_end };
-  const change: Change = { menu: '/ppp/secret', verb: 'set', id: observed['.id']!, props };
-  // a new comment is no reason to throw a subscriber off the line
-  const only_comment = Object.keys(props).every(property => property === 'comment');
-  const differences = listDifferences(observed, props);
-  return { ...unchanged(ref, 'changed'), change, differences, end_session: only_comment ? must_end : key };
+function planAddition({ kind, key, marker }: DesiredEntry, fields: ObservedRow, password: string | null): Step {
+  const { menu, found_by, when_new } = KINDS[kind];
+  const is_secret = kind === 'ppp_secret';
+  if (is_secret && password === null)
+    return unchanged('failed', `"${key}" is not on the router, and its password isn't known`);
+  const named: ObservedRow = found_by === 'name' ? { name: key } : found_by === 'list_address' ? splitListKey(key) : {};
+  const props = withoutEmpty({ ...named, ...when_new, ...fields });
+  if (is_secret) props.password = password!;
+  return { ...unchanged('added'), change: { menu, verb: 'add', id: null, props: { ...props, comment: marker } } };
 }
 
 /** Giving back what we adopted changes nothing but the marker, and throws nobody off the line. */
-function planRelease(menu: Change['menu'], subject: string, marker: string, observed: ObservedRow | undefined): Step {
+function planRelease({ kind, marker }: DesiredEntry, observed: ObservedRow | undefined): Step {
   const comment = withoutMarker(observed?.comment, marker);
-  if (!observed || comment === null) return unchanged(subject, 'absent');
-  return {
-    ...unchanged(subject, 'changed'),
-    change: { menu, verb: 'set', id: observed['.id']!, props: { comment } },
-  };
+  if (!observed || comment === null) return unchanged('absent');
+  const change: Change = { menu: KINDS[kind].menu, verb: 'set', id: observed['.id']!, props: { comment } };
+  return { ...unchanged('changed'), change };
 }
 
-function planRemoval(item: DesiredItem, observed: ObservedRow | undefined): Step {
-  const { ref, key, adopt, marker } = item;
-  if (item.release) return planRelease('/ppp/secret', ref, marker, observed);
+function planRemoval(entry: DesiredEntry, observed: ObservedRow | undefined): Step {
   // an unmarked row of that name is somebody else's: ours isn't there, which is what was wanted. One marked for another
   // customer is an earlier holder of the name: there is one row of desired state for each name on a router
-  if (!observed || findConflict(observed, adopt)) return unchanged(ref, 'absent');
-  const change: Change = { menu: '/ppp/secret', verb: 'remove', id: observed['.id']!, props: {} };
-  return { ...unchanged(ref, 'removed'), change, end_session: key };
+  if (!observed || findConflict(entry, observed)) return unchanged('absent');
+  const change: Change = { menu: KINDS[entry.kind].menu, verb: 'remove', id: observed['.id']!, props: {} };
+  return { ...unchanged('removed'), change, end_session: entry.kind === 'ppp_secret' ? entry.key : null };
 }
 
-function secretProps(desired: NonNullable<DesiredItem['desired']>): ObservedRow {
-  const props: ObservedRow = { profile: desired.profile, disabled: desired.disabled ? 'yes' : 'no' };
-  if (desired.remote_address !== null) props['remote-address'] = desired.remote_address;
-  return props;
+/** A new comment is no reason to throw a subscriber off the line, nor is a profile that gives the session the same. */
+function findSessionToEnd({ line, key }: DesiredEntry, observed: ObservedRow, props: ObservedRow): string | null {
+  if (!line) return null;
+  const is_same = (property: string) =>
+    property === 'comment' || (property === 'profile' && line.same_service.includes(observed.profile ?? ''));
+  return line.end_session || !Object.keys(props).every(is_same) ? key : null;
 }
 
 /** A router that hides passwords from us is believed to have the last one that we wrote. */
-function mustWritePassword(item: DesiredItem, observed: ObservedRow, password: string): boolean {
-  return observed.password === undefined ? !item.password_written : observed.password !== password;
+function mustWritePassword({ line }: DesiredEntry, observed: ObservedRow, password: string): boolean {
+  return observed.password === undefined ? !line?.password_written : observed.password !== password;
+}
+
+/** What we manage of a row, as people may see it. */
+export function describeObserved({ fields }: DesiredEntry, row: ObservedRow | undefined): ObservedRow | null {
+  if (!row) return null;
+  const managed = Object.keys(fields ?? {}).flatMap(property => (row[property] ? [[property, row[property]]] : []));
+  return { ...Object.fromEntries(managed), ...(row.comment && { comment: row.comment }) };
+}
+
+/** The row once the change is made. */
+export function rowAfter(row: ObservedRow | undefined, change: Change | null): ObservedRow | undefined {
+  if (!change) return row;
+  return change.verb === 'remove' ? undefined : { ...row, ...change.props };
 }

@@ -1,19 +1,20 @@
-import { isNotNull, ne, or, sql } from 'drizzle-orm';
+import { and, eq, isNotNull, ne, or, sql, type SQL } from 'drizzle-orm';
 import type { Context } from '../context.ts';
-import { chunkJson } from '../db/bulk.ts';
 import { commit, type Write } from '../db/commit.ts';
 import { AppError, notFound } from '../errors.ts';
-import type { NewEvent } from '../events/event.ts';
 import { toIso } from '../lib/time.ts';
-import type { ApplyAnswer, Difference, ItemResult, Outcome } from '../protocol/messages.ts';
+import type { ApplyAnswer, Difference, EntryResult, Outcome } from '../protocol/messages.ts';
 import { openAlerts, resolveAlerts } from '../resources/alerts/index.ts';
 import { provisioning } from '../resources/provisioning/table.ts';
 import { routers } from '../resources/routers/table.ts';
 import { askRouter } from './ask-router.ts';
 import { applyDesired } from './apply.ts';
 import { applyToRouter } from './bridge-client.ts';
+import { describeTask } from './describe.ts';
+import { profileRef } from './desired.ts';
 import { raiseRows } from './set-desired.ts';
-import { describeItem, openPasswords, readTask, type DueRow, type Task } from './task.ts';
+import { storeLooked, type Settled } from './settle.ts';
+import { openPasswords, readTask, type DueRow, type Task } from './task.ts';
 
 /**
  * What a router holds against what it must hold: all of it, and nothing is written there. What was confirmed once and
@@ -21,7 +22,7 @@ import { describeItem, openPasswords, readTask, type DueRow, type Task } from '.
  */
 
 /** Lines on one router; above it a look would be an apply's many. */
-const MOST_ITEMS = 20_000;
+const MOST_ROWS = 20_000;
 
 export const DRIFT_STATES = ['in_sync', 'pending', 'missing', 'differs', 'extra', 'conflict', 'failed'] as const;
 export type DriftState = (typeof DRIFT_STATES)[number];
@@ -42,71 +43,98 @@ export interface Drift {
   counts: Record<DriftState, number> & { strays: number };
   items: {
     provisioning_id: string;
-    customer_id: string;
-    customer_code: string;
-    full_name: string;
+    /** Null: it is the router's own. */
+    customer_id: string | null;
+    customer_code: string | null;
+    full_name: string | null;
     kind: DueRow['kind'];
     key: string;
     state: DriftState;
     error: string | null;
     differences: Difference[];
+    observed: EntryResult['observed'];
   }[];
   profiles: { name: string; state: DriftState; error: string | null; differences: Difference[] }[];
   strays: ApplyAnswer['strays'];
 }
 
+const UNSETTLED = or(isNotNull(provisioning.desired), ne(provisioning.status, 'in_sync'))!;
+
 export async function findDrift(ctx: Context, router_id: string): Promise<Drift> {
-  const unsettled = or(isNotNull(provisioning.desired), ne(provisioning.status, 'in_sync'))!;
-  const task = await readTask(ctx, router_id, unsettled, MOST_ITEMS);
+  const { task, answer } = await lookAt(ctx, router_id, UNSETTLED, { is_whole: true });
+  return describeDrift(ctx, task, answer);
+}
+
+/** Routers that hold, or may still hold, something of a customer. */
+export const selectOpenRouters = (ctx: Context, customer_id: string) =>
+  ctx.db.orm
+    .selectDistinct({ router_id: provisioning.router_id, router_name: routers.name })
+    .from(provisioning)
+    .innerJoin(routers, eq(routers.id, provisioning.router_id))
+    .where(and(eq(provisioning.customer_id, customer_id), UNSETTLED))
+    .orderBy(routers.name);
+
+/** Of one customer on one router: its entries are asked for by name, and no table is printed. */
+export async function findLineDrift(ctx: Context, router_id: string, customer_id: string): Promise<Drift['items']> {
+  const its_rows = and(eq(provisioning.customer_id, customer_id), UNSETTLED)!;
+  const { task, answer } = await lookAt(ctx, router_id, its_rows, { is_whole: false });
+  return describeDrift(ctx, task, answer, { with_all: true }).items;
+}
+
+async function lookAt(ctx: Context, router_id: string, which: SQL, { is_whole }: { is_whole: boolean }) {
+  const task = await readTask(ctx, router_id, which, MOST_ROWS);
   if (task === null) throw notFound('router');
   if (task instanceof AppError) throw task;
   const { item_passwords, unopened } = await openPasswords(ctx, task.rows);
   task.rows = task.rows.filter(row => !unopened.includes(row));
-  const items = await Promise.all(task.rows.map(row => describeItem(ctx, row, item_passwords[row.id])));
-  const look = { profiles: task.profiles, items, dry_run: true, is_whole: unopened.length === 0 };
+  const { entries, refused } = await describeTask(ctx, task, item_passwords);
+  // what can't be asked for may be there all the same, and is no stray
+  const knows_all = unopened.length === 0 && refused.length === 0;
+  const look = { entries, dry_run: true, is_whole: is_whole && knows_all };
   const answer = await askRouter(ctx, task, () =>
     applyToRouter(ctx, task.bridge, task.router, look, { item_passwords, someone_waits: true }),
   );
-  await keepStatuses(ctx, task, answer);
-  return describeDrift(ctx, task, answer);
+  await keepStatuses(ctx, task, answer, is_whole);
+  return { task, answer };
 }
+
+/** Profiles are no rows of the table: they come along with what leans on them. */
+const listProfiles = (answer: ApplyAnswer): EntryResult[] =>
+  answer.entries.filter(({ ref }) => ref.startsWith(profileRef('')));
+const nameOfProfile = (ref: string): string => ref.slice(profileRef('').length);
 
 const isOff = (state: DriftState): boolean => state === 'missing' || state === 'differs' || state === 'extra';
 
 /** What waits to be applied isn't drift: nobody said yet that the router holds it. */
-function stateOf(row: DueRow, { outcome, generation }: ItemResult): DriftState {
+function stateOf(row: DueRow, { outcome, generation }: EntryResult): DriftState {
   const state = STATE_OF[outcome];
   const is_waiting = row.status === 'pending' || row.observed_generation < generation;
   return is_waiting && state !== 'in_sync' && state !== 'conflict' ? 'pending' : state;
 }
 
-function describeDrift(ctx: Context, task: Task, answer: ApplyAnswer): Drift {
+function describeDrift(ctx: Context, task: Task, answer: ApplyAnswer, { with_all = false } = {}): Drift {
   const by_id = new Map(task.rows.map(row => [row.id, row]));
   const counts = Object.fromEntries(DRIFT_STATES.map(state => [state, 0])) as Drift['counts'];
   counts.strays = answer.strays.length;
   const items: Drift['items'] = [];
-  for (const result of answer.items) {
+  for (const result of answer.entries) {
     const row = by_id.get(result.ref);
     if (!row) continue;
     const state = stateOf(row, result);
     counts[state]++;
-    if (state === 'in_sync') continue;
+    if (state === 'in_sync' && !with_all) continue;
     const { customer_id, customer_code, full_name, kind, key } = row;
-    const { error, differences } = result;
-    items.push({
-      provisioning_id: row.id,
-      customer_id,
-      customer_code,
-      full_name,
-      kind,
-      key,
-      state,
+    const { error, differences, observed } = result;
+    const whose = { provisioning_id: row.id, customer_id, customer_code, full_name };
+    items.push({ ...whose, kind, key, state, error, differences, observed });
+  }
+  const profiles = listProfiles(answer)
+    .map(({ ref, outcome, error, differences }) => ({
+      name: nameOfProfile(ref),
+      state: STATE_OF[outcome],
       error,
       differences,
-    });
-  }
-  const profiles = answer.profiles
-    .map(({ name, outcome, error, differences }) => ({ name, state: STATE_OF[outcome], error, differences }))
+    }))
     .filter(profile => profile.state !== 'in_sync');
   return { router_id: task.router.id, checked_at: toIso(ctx.now), counts, items, profiles, strays: answer.strays };
 }
@@ -116,7 +144,7 @@ const WORDS: Partial<Record<DriftState, string>> = {
   extra: 'it is on the router still',
 };
 
-function explain(state: DriftState, { error, differences }: ItemResult): string | null {
+function explain(state: DriftState, { error, differences }: EntryResult): string | null {
   if (error !== null) return error;
   if (state !== 'differs') return WORDS[state] ?? null;
   const told = differences.map(({ property, desired, observed }) =>
@@ -128,42 +156,26 @@ function explain(state: DriftState, { error, differences }: ItemResult): string 
 }
 
 /** Only what changes is written: a router that is as it must be costs a read and no write. */
-async function keepStatuses(ctx: Context, task: Task, answer: ApplyAnswer): Promise<void> {
+async function keepStatuses(ctx: Context, task: Task, answer: ApplyAnswer, is_whole: boolean): Promise<void> {
   const by_id = new Map(task.rows.map(row => [row.id, row]));
-  const encoded: string[] = [];
-  const events: NewEvent[] = [];
-  let drifted = answer.profiles.filter(({ outcome }) => isOff(STATE_OF[outcome])).length;
-  for (const result of answer.items) {
+  const settled: Settled[] = [];
+  let drifted = listProfiles(answer).filter(({ outcome }) => isOff(STATE_OF[outcome])).length;
+  for (const result of answer.entries) {
     const row = by_id.get(result.ref);
     if (!row) continue;
     const state = stateOf(row, result);
     const is_off = isOff(state);
     if (is_off) drifted++;
     const status = is_off ? 'drifted' : state === 'in_sync' ? 'in_sync' : row.status;
-    // what is tried again by itself tells by itself how that went
     if (row.next_attempt_at !== null || status === row.status) continue;
-    const reason = is_off ? explain(state, result) : null;
-    encoded.push(JSON.stringify([row.id, row.generation, status, reason]));
-    events.push({
-      type: 'provisioning.looked',
-      action: 'update',
-      entity_id: row.id,
-      customer_id: row.customer_id,
-      changes: { status: [row.status, status] },
-      data: { router_id: row.router_id, kind: row.kind, key: row.key, error: reason },
-    });
+    const { outcome, observed } = result;
+    const error = is_off ? explain(state, result) : null;
+    settled.push({ row_id: row.id, generation: row.generation, status, outcome, error, observed });
   }
-  const rows = chunkJson(encoded).map(chunk =>
-    ctx.db.orm.run(sql`
-      UPDATE provisioning SET status = r.status, last_error = r.error, updated_at = ${ctx.now},
-        last_applied_at = CASE r.status WHEN 'in_sync' THEN ${ctx.now} ELSE last_applied_at END
-      FROM (SELECT value ->> 0 AS id, value ->> 1 AS generation, value ->> 2 AS status, value ->> 3 AS error
-        FROM json_each(${chunk})) AS r
-      WHERE provisioning.id = r.id AND provisioning.generation = r.generation AND provisioning.next_attempt_at IS NULL`),
-  );
   const { id, name } = task.bridge;
-  const writes: Write[] = [...rows, ...settleAlert(ctx, task, drifted)];
-  await commit({ ...ctx, actor: { kind: 'bridge', id, name } }, writes, ...events);
+  const by_bridge: Context = { ...ctx, actor: { kind: 'bridge', id, name } };
+  const alerts = is_whole ? settleAlert(by_bridge, task, drifted) : [];
+  await commit(by_bridge, [...storeLooked(by_bridge, settled), ...alerts]);
 }
 
 function settleAlert(ctx: Context, { router }: Task, drifted: number): Write[] {

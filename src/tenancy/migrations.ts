@@ -6,6 +6,7 @@ import tenant4 from '../../migrations/tenant/0004_provisioning_and_imports.sql';
 import tenant5 from '../../migrations/tenant/0005_dues_tickets_usage.sql';
 import tenant6 from '../../migrations/tenant/0006_watching_routers.sql';
 import tenant7 from '../../migrations/tenant/0007_live_imports_and_pools.sql';
+import tenant8 from '../../migrations/tenant/0008_what_routers_hold.sql';
 import { parseMigration } from './migrate.ts';
 
 /** The SQL files, bundled into the Worker, in order. A new file is a line here; a landed one is never edited. */
@@ -20,4 +21,5 @@ export const TENANT_MIGRATIONS = [
   parseMigration('0005_dues_tickets_usage.sql', tenant5),
   parseMigration('0006_watching_routers.sql', tenant6),
   parseMigration('0007_live_imports_and_pools.sql', tenant7),
+  parseMigration('0008_what_routers_hold.sql', tenant8),
 ];

@@ -11,7 +11,16 @@ import { TestTenant } from './world.ts';
 /** A tenant whose router is the simulated one, behind the real bridge; and what tests do to the two. */
 
 export type RouterRow = Record<string, string>;
-export type Menu = '/ppp/secret' | '/ppp/profile' | '/ppp/active' | '/ip/pool' | '/queue/simple' | '/log';
+export type Menu =
+  | '/ppp/secret'
+  | '/ppp/profile'
+  | '/ppp/active'
+  | '/ip/pool'
+  | '/queue/simple'
+  | '/ip/firewall/address-list'
+  | '/ip/firewall/filter'
+  | '/ip/firewall/nat'
+  | '/log';
 
 /** Nobody listens there. */
 export const DEAD_PORT = 1;
@@ -55,10 +64,11 @@ export async function loadOnRouter(rsc: string): Promise<void> {
 /** Takes away what earlier tests left: what leans on others before what it leans on. */
 export async function emptyRouter(): Promise<void> {
   for (const { name } of await readMenu('/ppp/active')) await mustControl('POST', '/hang-up', { name });
-  for (const menu of ['/queue/simple', '/ppp/secret', '/ppp/profile', '/ip/pool'] as const) {
-    const rows = (await readMenu(menu)).filter(row => row.dynamic !== 'true' && !row.name!.startsWith('default'));
+  const firewall = ['/ip/firewall/nat', '/ip/firewall/filter', '/ip/firewall/address-list'] as const;
+  for (const menu of [...firewall, '/queue/simple', '/ppp/secret', '/ppp/profile', '/ip/pool'] as const) {
+    const rows = (await readMenu(menu)).filter(row => row.dynamic !== 'true' && !row.name?.startsWith('default'));
     const removals = rows.map(row => `remove ${row['.id']}\n`);
-    await loadOnRouter(`/${menu.slice(1).replace('/', ' ')}\n${removals.join('')}`);
+    await loadOnRouter(`/${menu.slice(1).replaceAll('/', ' ')}\n${removals.join('')}`);
   }
   await loadOnRouter('/ppp profile\nset *0 comment=""\nset *FFFFFFFE comment=""\n');
 }
@@ -112,7 +122,8 @@ export interface ProvisioningState {
     id: string;
     router_id: string;
     key: string;
-    desired: { profile: string; disabled: boolean; remote_address: string | null } | null;
+    kind: string;
+    desired: Record<string, unknown> | null;
     status: string;
     attempts: number;
     next_attempt_at: string | null;

@@ -265,7 +265,7 @@ const FIELD = [
   /^get \/routers\/:id\/drift$/,
   /^get \/routers\/:id\/(sessions|secrets|profiles|pools|queues|resource)$/,
   /^post \/routers\/:id\/sessions\/:name\/disconnect$/,
-  /^get \/customers\/:id\/traffic$/,
+  /^get \/customers\/:id\/(traffic|drift)$/,
   /^(?!get).* \/devices/,
   /^(?!get).* \/monitoring\/alerts/,
 ];

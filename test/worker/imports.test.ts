@@ -5,7 +5,7 @@ import type { Context } from '../../src/context.ts';
 import { runImportJob } from '../../src/jobs/import-secrets.ts';
 import { formatExport, parseExport, quoteValue } from '../../src/lib/routeros/export-file.ts';
 import { parseRateLimit } from '../../src/lib/routeros/values.ts';
-import { describePlanProfile } from '../../src/provisioning/desired.ts';
+import { planProfileFields } from '../../src/provisioning/desired.ts';
 import type { JobMessage } from '../../src/queues/jobs.ts';
 import { importFile } from '../../src/resources/imports/actions.ts';
 import { planImport, type KnownState } from '../../src/resources/imports/rules.ts';
@@ -951,7 +951,7 @@ describe('adoption', () => {
     await withBridgeCalls(async calls => {
       await world.look();
       expect(calls).toHaveLength(1);
-      const outcomes = [...calls[0]!.answer.items, ...calls[0]!.answer.profiles].map(result => result.outcome);
+      const outcomes = calls[0]!.answer.entries.map(result => result.outcome);
       expect(new Set(outcomes)).toEqual(new Set(['unchanged']));
       expect(outcomes).toHaveLength(adopted.length + rates.length);
       expect(calls[0]!.answer.commands_sent).toBe(2);
@@ -1076,7 +1076,7 @@ describe('adoption', () => {
         );
         const { plans } = planImport(file, known, { filter_disabled: false, adopts: true });
         const [draft] = plans;
-        const { fields } = describePlanProfile({ ...draft!, id: crypto.randomUUID() }, draft!.settings, true);
+        const fields = planProfileFields({ ...draft!, id: crypto.randomUUID() }, draft!.settings);
         const said = parseRateLimit(fields['rate-limit'] || '0')!;
         const nothing = [0, 0];
         const is_given = (at: number) => parts > at;

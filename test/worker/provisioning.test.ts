@@ -821,8 +821,9 @@ describe('messages in any number and order', () => {
       await world.tenant.post(`/customers/${id}/activate`, {});
       await Promise.all(Array.from({ length: 8 }, () => world.look()));
       await world.waitFor(id);
-      const outcomes = calls.flatMap(call => call.answer.items.map(item => item.outcome));
-      expect(outcomes.filter(outcome => outcome !== 'unchanged')).toEqual(['added']);
+      const outcomes = calls.flatMap(call => call.answer.entries.map(entry => entry.outcome));
+      // the plan's profile, and the secret
+      expect(outcomes.filter(outcome => outcome !== 'unchanged')).toEqual(['added', 'added']);
     });
     expect((await readMenu('/ppp/secret')).filter(row => row.name === pppoe_username)).toHaveLength(1);
   });
@@ -837,7 +838,7 @@ describe('messages in any number and order', () => {
       expect(calls[0]!.answer).toMatchObject({
         commands_sent: 2,
         sessions_ended: 0,
-        items: [{ outcome: 'unchanged' }],
+        entries: [{ outcome: 'unchanged' }, { outcome: 'unchanged' }],
       });
     });
   });

@@ -54,3 +54,12 @@ export function parsePoolRanges(text: string): PoolRanges | string {
     size: ranges.reduce((sum, [first, last]) => sum + last - first + 1, 0),
   };
 }
+
+/** Whether one of the addresses of `ranges`, as RouterOS holds them, is this one. */
+export function holdsAddress(ranges: string, address: string): boolean {
+  const number = parseAddress(address);
+  return ranges.split(',').some(text => {
+    const range = parseRange(text);
+    return range !== null && number !== null && range[0] <= number && number <= range[1];
+  });
+}

@@ -251,6 +251,8 @@ export const DEFAULTS: Readonly<Record<string, Readonly<Record<string, string>>>
   '/ip/pool': { 'next-pool': 'none' },
   '/ip/hotspot/user': { profile: 'default', server: 'all', disabled: 'no' },
   '/ip/firewall/address-list': { disabled: 'no' },
+  '/ip/firewall/filter': { disabled: 'no' },
+  '/ip/firewall/nat': { disabled: 'no' },
 };
 
 function normaliseWith(text: string, parse: (part: string) => number | null): string {

@@ -3,16 +3,18 @@ import type { z } from 'zod';
 import { seal } from '../../auth/sealing.ts';
 import { makeSecret } from '../../auth/tokens.ts';
 import type { Context } from '../../context.ts';
-import { commit, mustChange, RaceLost, updateRow, type Write } from '../../db/commit.ts';
+import { commit, mustChange, mustHold, RaceLost, updateRow, type Write } from '../../db/commit.ts';
 import { takeFromSequence } from '../../db/sequences.ts';
 import { read, runTogether } from '../../db/session.ts';
-import { invalidField } from '../../errors.ts';
+import { duplicate, invalidField } from '../../errors.ts';
 import { joinSearchText, toE164 } from '../../lib/text.ts';
 import { localDate, toIso } from '../../lib/time.ts';
 import { setDesired } from '../../provisioning/set-desired.ts';
 import { logFailure } from '../../log.ts';
 import { routers } from '../routers/table.ts';
-import { service_plans, type PlanRow } from '../service-plans/table.ts';
+import { checkPoolRoom } from '../ip-pools/index.ts';
+import { selectPlansForLines } from '../service-plans/index.ts';
+import { service_plans, type PlanForLine, type PlanRow } from '../service-plans/table.ts';
 import { selectSettings } from '../settings/index.ts';
 import { zones } from '../zones/index.ts';
 import { customerChanged, customerChanges, customerCreated } from './events.ts';
@@ -48,10 +50,7 @@ function selectReferences(ctx: Context, sent: Sent) {
   // the default router is looked for under an id that can't be, when another one is named
   const router = sent.router_id === undefined ? eq(routers.is_default, true) : eq(routers.id, sent.router_id ?? '');
   return [
-    orm
-      .select()
-      .from(service_plans)
-      .where(eq(service_plans.id, sent.service_plan_id ?? '')),
+    selectPlansForLines(ctx, eq(service_plans.id, sent.service_plan_id ?? '')),
     orm.select({ id: routers.id }).from(routers).where(router),
     orm
       .select({ id: zones.id })
@@ -103,8 +102,17 @@ export async function createCustomer(ctx: Context, sent: z.output<typeof Custome
     .insert(customers)
     .values({ ...row, search_text: searchTextOf(row) })
     .returning();
-  const [[created]] = (await commit(ctx, [insert], customerCreated(row))) as [[CustomerRow]];
+  const [[created]] = (await commit(ctx, [insert, ...checkAddressFree(row)], customerCreated(row))) as [[CustomerRow]];
   return created;
+}
+
+/** Two lines of one router can't have one address. What an import found there stays as it was found. */
+function checkAddressFree(line: { id: string; router_id: string | null; static_ip?: string | null }): Write[] {
+  const { id, router_id, static_ip = null } = line;
+  if (static_ip === null || router_id === null) return [];
+  const others = sql`SELECT 1 FROM customers WHERE static_ip = ${static_ip} AND router_id = ${router_id} AND id <> ${id}
+    AND status <> 'terminated' AND deleted_at IS NULL`;
+  return [mustHold(sql`NOT EXISTS (${others})`, duplicate('static_ip'))];
 }
 
 /** From the fields sent to the columns changed. */
@@ -143,7 +151,7 @@ export async function updateCustomer(ctx: Context, id: string, sent: Sent): Prom
 }
 
 interface LineChange {
-  plan?: { profile_name: string };
+  plan?: PlanForLine;
   password_changed?: boolean;
   writes?: Write[];
   data?: Record<string, unknown>;
@@ -160,18 +168,21 @@ async function changeLine(
   const { customer, rows, settings } = line;
   const write = updateRow(ctx, customers, customer, patch);
   if (Object.keys(customerChanges(customer, patch)).length === 0 && !change.writes?.length) return customer;
+  const after = { ...customer, ...patch };
+  const plan = change.plan ?? line.plan;
   const desired = setDesired(ctx, {
-    customer: { ...customer, ...patch },
-    plan: change.plan ?? line.plan,
+    customer: after,
+    plan,
     settings,
     rows,
     stays_suspended: customer.status === 'suspended' && (patch.status ?? 'suspended') === 'suspended',
     password_changed: change.password_changed,
   });
   const event = customerChanged(customer, patch, happened, { routers: desired.routers, data: change.data });
-  const [[changed]] = (await commit(ctx, [write, ...(change.writes ?? []), ...desired.writes], event)) as [
-    [CustomerRow],
-  ];
+  const room = rules.takesAddress(customer, after) ? checkPoolRoom(ctx, after, plan.address_pool) : [];
+  const address = rules.comesToAddress(customer, after) ? checkAddressFree(after) : [];
+  const writes = [write, ...(change.writes ?? []), ...address, ...room, ...desired.writes];
+  const [[changed]] = (await commit(ctx, writes, event)) as [[CustomerRow]];
   return changed;
 }
 
@@ -254,7 +265,7 @@ async function readLineAndPlan(ctx: Context, id: string, plan_id: string) {
   const [customer, own_plan, rows, settings, [plan]] = await read(
     ctx,
     ...selectLine(ctx, id),
-    ctx.db.orm.select().from(service_plans).where(eq(service_plans.id, plan_id)),
+    selectPlansForLines(ctx, eq(service_plans.id, plan_id)),
   );
   return { line: toLine([customer, own_plan, rows, settings]), plan };
 }

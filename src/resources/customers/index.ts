@@ -30,6 +30,7 @@ import {
   toCustomer,
 } from './schema.ts';
 import { customer_plan_changes } from './table.ts';
+import { CustomerDrift, findCustomerDrift } from './drift.ts';
 import { CustomerTraffic, readTraffic } from './traffic.ts';
 
 /** `POST /:id/suspend` and its like: the same shape, another verb. */
@@ -187,6 +188,14 @@ export const customersResource: Resource = {
       needs: 'customers:read',
       returns: { one: CustomerProvisioning },
       run: (ctx, { params }) => getProvisioning(ctx, params.id),
+    }),
+    'GET /:id/drift': endpoint({
+      id: 'customers.drift',
+      summary: 'Compare what the routers hold of a customer with what they must hold',
+      description: 'Live; the customer’s entries are asked for by name, and nothing is written on a router.',
+      needs: 'routers:live',
+      returns: { one: CustomerDrift },
+      run: (ctx, { params }) => findCustomerDrift(ctx, params.id),
     }),
     'POST /:id/provisioning/sync': endpoint({
       id: 'customers.sync',

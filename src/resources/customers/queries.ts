@@ -9,7 +9,8 @@ import { fold } from '../../lib/text.ts';
 import { localDate, startOfDate, startOfMonth } from '../../lib/time.ts';
 import { selectCustomerRows } from '../../provisioning/apply.ts';
 import type { ProvisioningRow } from '../provisioning/table.ts';
-import { service_plans, type PlanRow } from '../service-plans/table.ts';
+import { service_plans, type PlanForLine } from '../service-plans/table.ts';
+import { selectPlansForLines } from '../service-plans/index.ts';
 import { selectSettings, type SettingsRow } from '../settings/index.ts';
 import { Customer, CustomerPlanChange, CustomerStatus, type CustomerStats } from './schema.ts';
 import {
@@ -102,22 +103,27 @@ export async function getCustomer(ctx: Context, id: string): Promise<CustomerRow
 export const selectLine = (ctx: Context, id: string) =>
   [
     selectCustomer(ctx, id),
-    ctx.db.orm
-      .select()
-      .from(service_plans)
-      .where(sql`${service_plans.id} = (SELECT service_plan_id FROM ${customers} WHERE ${customers.id} = ${id})`),
+    selectPlansForLines(
+      ctx,
+      sql`${service_plans.id} = (SELECT service_plan_id FROM ${customers} WHERE ${customers.id} = ${id})`,
+    ),
     selectCustomerRows(ctx, id),
     selectSettings(ctx),
   ] as const;
 
 export interface Line {
   customer: CustomerRow;
-  plan: PlanRow;
+  plan: PlanForLine;
   rows: ProvisioningRow[];
   settings: SettingsRow;
 }
 
-type Selected = [(CustomerRow | undefined)[], (PlanRow | undefined)[], ProvisioningRow[], (SettingsRow | undefined)[]];
+type Selected = [
+  (CustomerRow | undefined)[],
+  (PlanForLine | undefined)[],
+  ProvisioningRow[],
+  (SettingsRow | undefined)[],
+];
 
 export function toLine([[customer], [plan], rows, [settings]]: Selected): Line {
   if (!customer) throw notFound('customer');

@@ -96,3 +96,17 @@ export function checkPlanOffered(plan: { is_active: boolean; price: number | nul
   if (!plan.is_active) throw invalidField('service_plan_id', 'names a plan that is switched off');
   if (plan.price === null) throw invalidField('service_plan_id', 'names a plan without a price');
 }
+
+/** Its line comes to need an address of a pool that it didn't need before. */
+export function takesAddress(before: CustomerRow, after: CustomerRow): boolean {
+  const needs = ({ status, connection_type, router_id, static_ip }: CustomerRow) =>
+    (status === 'active' || status === 'suspended') && connection_type === 'pppoe' && router_id !== null && !static_ip;
+  const moves = before.router_id !== after.router_id || before.service_plan_id !== after.service_plan_id;
+  return needs(after) && (!needs(before) || moves);
+}
+
+/** It has an address on a router that it didn't have before, or had no more. */
+export const comesToAddress = (before: CustomerRow, after: CustomerRow): boolean =>
+  before.static_ip !== after.static_ip ||
+  before.router_id !== after.router_id ||
+  (before.status === 'terminated' && after.status !== 'terminated');

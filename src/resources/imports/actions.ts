@@ -9,6 +9,8 @@ import { AppError, invalidField } from '../../errors.ts';
 import { createdChanges, type NewEvent } from '../../events/event.ts';
 import { parseExport } from '../../lib/routeros/export-file.ts';
 import { localDate, startOfDate, toIso } from '../../lib/time.ts';
+import { describePool } from '../../provisioning/desired.ts';
+import { setRouterEntries } from '../../provisioning/set-desired.ts';
 import { checkReached, selectRouter } from '../../provisioning/ask-router.ts';
 import { ip_pools, type IpPoolRow } from '../ip-pools/table.ts';
 import { jobs, toJob, type JobRow } from '../jobs/index.ts';
@@ -233,7 +235,10 @@ async function importPools(ctx: Context, order: Order, import_id: string): Promi
     action: 'create',
     entity_id: row.id,
     changes: createdChanges(row),
+    routers: [row.router_id],
   })); // prettier-ignore
+  // what the router has already becomes ours
+  const { writes } = setRouterEntries(ctx, [], rows.map(describePool), true);
   const { skips, conflicts, ignored } = plan;
   return {
     preview: {
@@ -250,7 +255,7 @@ async function importPools(ctx: Context, order: Order, import_id: string): Promi
       rows.map(row => row.id),
       plan,
     ),
-    writes: insertMany(ctx.db, ip_pools, rows),
+    writes: [...insertMany(ctx.db, ip_pools, rows), ...writes],
     events,
     plan_ids: [],
     to_do: 0,

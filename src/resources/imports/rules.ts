@@ -7,7 +7,7 @@ import {
   parseRateLimit,
 } from '../../lib/routeros/values.ts';
 import { IpAddress } from '../../http/fields.ts';
-import { describePlanProfile, type PlanLine, type PlanSettingsLine } from '../../provisioning/desired.ts';
+import { planProfileFields, type PlanLine, type PlanSettingsLine } from '../../provisioning/desired.ts';
 import { readMarker } from '../../provisioning/diff.ts';
 import { customerMarker } from '../../provisioning/markers.ts';
 
@@ -238,7 +238,7 @@ export function judgeProfile(
 }
 
 function comparePlan({ plan, settings }: Known, profile: ExportItem | undefined): string | null {
-  const { fields } = describePlanProfile(plan, settings, false);
+  const fields = planProfileFields(plan, settings);
   const says = (property: string) => profile?.props.get(property) ?? '';
   const differs = Object.keys(fields).find(key => !equalValues('/ppp/profile', key, says(key), fields[key]));
   if (!differs) return null;

@@ -7,7 +7,9 @@ import { Id, Instant } from '../../http/fields.ts';
 import { applyDesired } from '../../provisioning/apply.ts';
 import { customers } from '../customers/table.ts';
 import { routers } from '../routers/table.ts';
-import { provisioning, PROVISIONING_STATUSES } from './table.ts';
+import { provisioning, PROVISIONING_KINDS, PROVISIONING_STATUSES } from './table.ts';
+
+export { drift_found, DriftItem } from './drift-item.ts';
 
 const Status = z.enum(PROVISIONING_STATUSES);
 
@@ -16,10 +18,10 @@ const ProvisioningItem = z
     id: Id,
     router_id: Id,
     router_name: z.string(),
-    kind: z.enum(['ppp_secret', 'simple_queue', 'hotspot_user', 'address_list']),
+    kind: z.enum(PROVISIONING_KINDS),
     key: z.string().describe('Its name on the router.'),
     desired: z
-      .object({ profile: z.string(), disabled: z.boolean(), remote_address: z.string().nullable() })
+      .record(z.string(), z.union([z.string(), z.boolean(), z.null()]))
       .nullable()
       .describe('Null: must not be there.'),
     status: Status,
@@ -29,6 +31,8 @@ const ProvisioningItem = z
     last_applied_at: Instant.nullable().describe('When the router last confirmed it.'),
   })
   .meta({ id: 'ProvisioningItem' });
+
+type Item = z.input<typeof ProvisioningItem>;
 
 export const CustomerProvisioning = z
   .object({
@@ -77,7 +81,7 @@ export async function getProvisioning(
   );
   if (!customer) throw notFound('customer');
   const worst = Math.max(-1, ...items.map(item => SEVERITY.indexOf(item.status)));
-  return { customer_id, status: SEVERITY[worst] ?? 'none', items };
+  return { customer_id, status: SEVERITY[worst] ?? 'none', items: items as Item[] };
 }
 
 /** Applies now, and answers with what the router says. */

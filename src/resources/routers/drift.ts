@@ -2,25 +2,12 @@ import { z } from 'zod';
 import type { Endpoint } from '../../http/definition.ts';
 import { endpoint } from '../../http/endpoint.ts';
 import { Id, Instant } from '../../http/fields.ts';
-import { Difference } from '../../protocol/messages.ts';
-import { DRIFT_STATES, findDrift, repairDrift } from '../../provisioning/drift.ts';
+import { drift_found, DriftItem } from '../provisioning/index.ts';
+import { findDrift, repairDrift } from '../../provisioning/drift.ts';
 
 /** What a router holds against what it must hold. */
 
-const State = z
-  .enum(DRIFT_STATES)
-  .describe(
-    '`pending`: waits to be applied; `missing`, `differs`, `extra`: somebody changed it on the router; `conflict`: an ' +
-      'entry of that name isn’t ours; `failed`: refused, in the router’s words.',
-  );
-
 const count = z.int().min(0);
-
-const found = {
-  state: State,
-  error: z.string().nullable(),
-  differences: z.array(Difference).describe('Of a password only that it differs.'),
-};
 
 const Drift = z
   .object({
@@ -36,20 +23,8 @@ const Drift = z
       failed: count,
       strays: count,
     }),
-    items: z
-      .array(
-        z.object({
-          provisioning_id: Id,
-          customer_id: Id,
-          customer_code: z.string(),
-          full_name: z.string(),
-          kind: z.enum(['ppp_secret', 'simple_queue', 'hotspot_user', 'address_list']),
-          key: z.string().describe('Its name on the router.'),
-          ...found,
-        }),
-      )
-      .describe('All lines that aren’t in sync.'),
-    profiles: z.array(z.object({ name: z.string(), ...found })),
+    items: z.array(DriftItem).describe('All entries that aren’t in sync.'),
+    profiles: z.array(z.object({ name: z.string(), ...drift_found })),
     strays: z
       .array(z.object({ menu: z.string(), name: z.string(), marker: z.string() }))
       .describe('Marked as ours on the router, and nothing that we know of. Left alone.'),

@@ -19,6 +19,7 @@ import { bridges, CONNECTION_STATES } from '../bridges/index.ts';
 import { provisioning } from '../provisioning/table.ts';
 import { drift_routes } from './drift.ts';
 import { live_routes } from './live.ts';
+import { setup_routes } from './setup.ts';
 import { routers, type RouterRow } from './table.ts';
 
 export { routers, type RouterRow } from './table.ts';
@@ -227,6 +228,7 @@ export const routersResource: Resource = {
     ...routers_crud.routes,
     ...live_routes,
     ...drift_routes,
+    ...setup_routes,
     'POST /:id/test': endpoint({
       id: 'routers.test',
       summary: 'Connect and sign in now',

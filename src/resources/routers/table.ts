@@ -1,5 +1,11 @@
 import { integer, sqliteTable, text } from 'drizzle-orm/sqlite-core';
-import { bool, id, instant, timestamps } from '../../db/columns.ts';
+import { bool, id, instant, json, timestamps } from '../../db/columns.ts';
+
+/** Failures in a row, and until when it isn't asked again by itself. */
+export interface Circuit {
+  failures: number;
+  open_until: string | null;
+}
 
 export const routers = sqliteTable('routers', {
   id: id(),
@@ -26,6 +32,8 @@ export const routers = sqliteTable('routers', {
   /** Raised with every change of what the router must hold. */
   revision: integer('revision').notNull().default(0),
   last_seen_at: instant('last_seen_at'),
+  /** Null: nothing is the matter. */
+  circuit: json<Circuit>('circuit'),
   identity: text('identity'),
   board_name: text('board_name'),
   version: text('version'),

@@ -8,8 +8,8 @@ import { diffChanges, insertEventsFrom, type Changes } from '../../events/event.
 import type { Prepared, Target } from '../../http/crud.ts';
 import { slugify } from '../../lib/text.ts';
 import { toIso } from '../../lib/time.ts';
-import { profileProperties } from '../../provisioning/desired.ts';
-import { raisePlan } from '../../provisioning/set-desired.ts';
+import { profileProperties, type CustomerLine } from '../../provisioning/desired.ts';
+import { raisePlan, setDesired, type DesiredChange } from '../../provisioning/set-desired.ts';
 import { provisioning } from '../provisioning/table.ts';
 import { selectSettings } from '../settings/index.ts';
 import type { PlanInput, PlanSettingsInput } from './schema.ts';
@@ -162,18 +162,55 @@ export async function updatePlanSettings(
   const as_read = sql`(SELECT updated_at FROM ${service_plan_settings} WHERE plan_id = ${plan_id})
     IS ${stored ? Date.parse(stored.updated_at) : null}`;
   const applies = wanted.auto_apply_to_router;
-  const routers = applies ? await listRoutersOf(ctx, plan_id) : [];
+  const lines =
+    applies && REMAKES_LINES.some(column => column in changes) ? await remakeLines(ctx, plan, wanted) : null;
+  const routers = applies ? [...(lines?.routers ?? []), ...(await listRoutersOf(ctx, plan_id))] : [];
   const results = (await commit(
     ctx,
     [
       mustHold(as_read, new RaceLost()),
       upsert,
       ...recordChange(ctx, plan_id, changes),
+      ...(lines?.writes ?? []),
       ...(applies ? raisePlan(ctx, plan_id) : []),
     ],
     { type: 'plan.settings_updated', action: 'update', entity_id: plan.id, changes, routers },
   )) as [unknown, [PlanSettingsRow]];
   return results[1][0];
+}
+
+/** Columns that say which entries a line has. */
+const REMAKES_LINES = ['shaping', 'is_unlimited', 'queue_name_template'] as const;
+
+/** What the plan's lines must hold by its new settings. */
+async function remakeLines(ctx: Context, plan: PlanRow, wanted: PlanSettingsRow): Promise<DesiredChange> {
+  const its_lines = sql`service_plan_id = ${plan.id} AND status IN ('active', 'suspended') AND deleted_at IS NULL`;
+  const [lines, rows, [settings]] = await read(
+    ctx,
+    ctx.db.orm.all<CustomerLine>(sql`
+      SELECT id, customer_code, full_name, status, connection_type, router_id, pppoe_username, static_ip
+      FROM customers WHERE ${its_lines}`),
+    ctx.db.orm
+      .select()
+      .from(provisioning)
+      .where(sql`${provisioning.customer_id} IN (SELECT id FROM customers WHERE ${its_lines})`),
+    selectSettings(ctx),
+  );
+  const needs_address = wanted.shaping === 'simple_queue' && !wanted.is_unlimited;
+  const without = lines.filter(
+    line => line.static_ip === null && line.router_id !== null && line.connection_type !== 'hotspot',
+  ).length;
+  if (needs_address && without > 0)
+    throw invalidField('shaping', `needs a static_ip of each line: ${without} of the plan have none`);
+  const of_customer = Map.groupBy(rows, row => row.customer_id);
+  const changes = lines.map(customer => ({
+    customer,
+    plan: { ...wanted, profile_name: plan.profile_name },
+    settings: settings!,
+    rows: of_customer.get(customer.id) ?? [],
+    stays_suspended: customer.status === 'suspended',
+  }));
+  return setDesired(ctx, ...changes);
 }
 
 /** RouterOS knows a burst only whole: both speeds, both thresholds and the time. */

@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import { Id, Instant, IpAddress, Kbps, line, Money, note } from '../../http/fields.ts';
 import { parseRateLimit } from '../../lib/routeros/values.ts';
-import { CONNECTION_MODES } from './table.ts';
+import { QUEUE_NAME_WORDS } from '../../provisioning/desired.ts';
+import { CONNECTION_MODES, SHAPINGS } from './table.ts';
 
 const RouterText = z
   .string()
@@ -56,6 +57,14 @@ const optional = {
   name: RouterText.nullable(),
 };
 
+const QueueNameTemplate = line(100)
+  .refine(
+    text => [...text.matchAll(/\{(\w*)\}/g)].every(([, word]) => QUEUE_NAME_WORDS.some(known => known === word)),
+    `knows ${QUEUE_NAME_WORDS.map(word => `{${word}}`).join(', ')} and no other words in braces`,
+  )
+  .refine(text => text.includes('{customer_code}'), 'must hold {customer_code}: two queues can’t have one name')
+  .describe('Name of a line’s simple queue on the router.');
+
 export const PlanSettingsInput = z
   .strictObject({
     burst_download_kbps: optional.kbps,
@@ -84,7 +93,13 @@ export const PlanSettingsInput = z
     area_coverage: z.array(line(100)).max(200),
     time_restrictions: z.record(line(50), z.union([z.string().max(200), z.number(), z.boolean()])),
     addons: z.array(line(200)).max(50),
-    queue_name_template: line(100),
+    shaping: z
+      .enum(SHAPINGS)
+      .describe(
+        'What holds a line to its speed: its PPP profile (a new speed holds from the next sign-in), or a simple queue of its ' +
+          'own (it holds at once, and no session ends; each line needs a static_ip).',
+      ),
+    queue_name_template: QueueNameTemplate,
     auto_apply_to_router: z
       .boolean()
       .describe('A change goes to the routers at once; else with the next change of a line.'),
@@ -121,6 +136,7 @@ export const PlanSettings = z
     area_coverage: z.array(z.string()),
     time_restrictions: z.record(z.string(), z.unknown()),
     addons: z.array(z.unknown()),
+    shaping: z.enum(SHAPINGS),
     queue_name_template: z.string(),
     auto_apply_to_router: z.boolean(),
     created_at: Instant,

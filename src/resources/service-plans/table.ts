@@ -22,6 +22,9 @@ export const service_plans = sqliteTable('service_plans', {
 
 export const CONNECTION_MODES = ['pppoe', 'hotspot', 'static'] as const;
 
+/** What holds a line to its speed: its PPP profile, or a simple queue of its own. */
+export const SHAPINGS = ['profile', 'simple_queue'] as const;
+
 /** One to one with a plan, where somebody set them: what the router needs beyond the speed. */
 export const service_plan_settings = sqliteTable('service_plan_settings', {
   plan_id: text('plan_id').primaryKey(),
@@ -51,6 +54,7 @@ export const service_plan_settings = sqliteTable('service_plan_settings', {
   area_coverage: json<string[]>('area_coverage').notNull(),
   time_restrictions: json<Record<string, unknown>>('time_restrictions').notNull(),
   addons: json<unknown[]>('addons').notNull(),
+  shaping: text('shaping', { enum: SHAPINGS }).notNull(),
   queue_name_template: text('queue_name_template').notNull(),
   auto_apply_to_router: bool('auto_apply_to_router').notNull(),
   /** Properties of the profile that were set once: emptied here, they are emptied on the routers. */
@@ -70,6 +74,10 @@ export const service_plan_changes = sqliteTable('service_plan_changes', {
 
 export type PlanRow = typeof service_plans.$inferSelect;
 export type PlanSettingsRow = typeof service_plan_settings.$inferSelect;
+
+/** A plan, and what its settings say of the lines on it. */
+export type PlanForLine = PlanRow &
+  Pick<PlanSettingsRow, 'shaping' | 'is_unlimited' | 'queue_name_template' | 'address_pool'>;
 
 /** Settings of which nothing is set. */
 export const UNSET_PLAN_SETTINGS: Omit<PlanSettingsRow, 'plan_id' | 'created_at' | 'updated_at'> = {
@@ -99,6 +107,7 @@ export const UNSET_PLAN_SETTINGS: Omit<PlanSettingsRow, 'plan_id' | 'created_at'
   area_coverage: [],
   time_restrictions: {},
   addons: [],
+  shaping: 'profile',
   queue_name_template: '{customer_code}',
   auto_apply_to_router: true,
   managed: [],

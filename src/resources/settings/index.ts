@@ -8,7 +8,8 @@ import { diffChanges, type Changes } from '../../events/event.ts';
 import { endpoint } from '../../http/endpoint.ts';
 import { Email, Id, Instant, Kbps, line, note, Phone } from '../../http/fields.ts';
 import type { Resource } from '../../http/resource.ts';
-import { raiseIsolated } from '../../provisioning/set-desired.ts';
+import { followIsolir } from '../../provisioning/isolir.ts';
+import type { DesiredChange } from '../../provisioning/set-desired.ts';
 import { SETTINGS_ID, settings, type SettingsRow } from './table.ts';
 
 export { settings, SETTINGS_ID, type SettingsRow } from './table.ts';
@@ -29,7 +30,12 @@ const SettingsInput = z
       .enum(['disable', 'isolir'])
       .describe('What suspending does on the router: the secret disabled, or put on the isolir profile.'),
     isolir_profile: RouterName.describe('Name of the PPP profile of the suspended.'),
-    isolir_address_list: RouterName.describe('Address list that the suspended are on while they are connected.'),
+    isolir_pool: RouterName.describe(
+      'Name of the pool from which the suspended get their addresses, on routers with the set-up `isolir`.',
+    ),
+    isolir_address_list: RouterName.describe(
+      'Address list that the suspended are on: by their profile while they are connected, or as an entry (static addresses).',
+    ),
     isolir_download_kbps: Kbps,
     isolir_upload_kbps: Kbps,
   })
@@ -46,6 +52,7 @@ const Settings = z
     country: z.string(),
     suspension_policy: z.enum(['disable', 'isolir']),
     isolir_profile: z.string(),
+    isolir_pool: z.string(),
     isolir_address_list: z.string(),
     isolir_download_kbps: z.int(),
     isolir_upload_kbps: z.int(),
@@ -53,6 +60,8 @@ const Settings = z
     updated_at: Instant,
   })
   .meta({ id: 'Settings' });
+
+type Sent = z.output<typeof SettingsInput>;
 
 /** The statement that reads the settings, for whoever needs them in the same round trip. */
 export const selectSettings = (ctx: Context) => ctx.db.orm.select().from(settings).where(eq(settings.id, SETTINGS_ID));
@@ -63,26 +72,25 @@ async function getSettings(ctx: Context): Promise<SettingsRow> {
 }
 
 /** Lines that are isolated now get the new rate, list or profile name as well. */
-async function followIsolir(ctx: Context, before: SettingsRow, changes: Changes) {
+async function changeIsolir(ctx: Context, before: SettingsRow, sent: Sent, changes: Changes): Promise<DesiredChange> {
   if (!Object.keys(changes).some(field => field.startsWith('isolir_'))) return { writes: [], routers: [] };
-  const profile = (changes.isolir_profile?.[1] as string | undefined) ?? before.isolir_profile;
-  const [plans, rows] = await read(
+  const after = { ...before, ...sent };
+  const [plans, pools] = await read(
     ctx,
-    ctx.db.orm.all(sql`SELECT 1 FROM service_plans WHERE profile_name = ${profile}`),
-    ctx.db.orm.all<{ router_id: string }>(sql`
-      SELECT DISTINCT router_id FROM provisioning WHERE desired ->> 'profile' = ${before.isolir_profile}`),
+    ctx.db.orm.all(sql`SELECT 1 FROM service_plans WHERE profile_name = ${after.isolir_profile}`),
+    ctx.db.orm.all(sql`SELECT 1 FROM ip_pools WHERE name = ${after.isolir_pool}`),
   );
   if (plans.length > 0) throw invalidField('isolir_profile', 'is the profile of a plan');
-  const routers = rows.map(row => row.router_id);
-  return { writes: raiseIsolated(ctx, before.isolir_profile, profile, routers), routers };
+  if (pools.length > 0) throw invalidField('isolir_pool', 'is a pool of one of the routers');
+  return followIsolir(ctx, before, after);
 }
 
-async function updateSettings(ctx: Context, body: z.output<typeof SettingsInput>): Promise<SettingsRow> {
+async function updateSettings(ctx: Context, body: Sent): Promise<SettingsRow> {
   const before = await getSettings(ctx);
   const write = updateRow(ctx, settings, before, body);
   const changes = diffChanges(before, body);
   if (Object.keys(changes).length === 0) return before;
-  const isolir = await followIsolir(ctx, before, changes);
+  const isolir = await changeIsolir(ctx, before, body, changes);
   const [[row]] = (await commit(ctx, [write, ...isolir.writes], {
     type: 'settings.updated',
     action: 'update',

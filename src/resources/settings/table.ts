@@ -15,6 +15,7 @@ export const settings = sqliteTable('settings', {
     .notNull()
     .default('disable'),
   isolir_profile: text('isolir_profile').notNull().default('isolir'),
+  isolir_pool: text('isolir_pool').notNull().default('pool-isolir'),
   isolir_address_list: text('isolir_address_list').notNull().default('isolir'),
   isolir_download_kbps: integer('isolir_download_kbps').notNull().default(64),
   isolir_upload_kbps: integer('isolir_upload_kbps').notNull().default(64),

@@ -1,0 +1,69 @@
+import { and, eq, isNotNull, or, sql } from 'drizzle-orm';
+import type { Context } from '../context.ts';
+import { read } from '../db/session.ts';
+import { provisioning, type ProvisioningRow } from '../resources/provisioning/table.ts';
+import type {
+  DesiredRow,
+  ListState,
+  PoolState,
+  QueueState,
+  RuleState,
+  SecretState,
+  SuspensionSettings,
+} from './desired.ts';
+import { writeRows, type DesiredChange } from './set-desired.ts';
+import { allowList, ISOLIR_SETUP } from './walled-garden.ts';
+
+/** What stands on the routers for the suspended follows the settings. */
+
+/** Lines that are isolated now, and the set-ups, follow the names and rates of the settings. */
+export async function followIsolir(
+  ctx: Context,
+  before: SuspensionSettings,
+  after: SuspensionSettings,
+): Promise<DesiredChange> {
+  const leans = or(
+    eq(provisioning.setup, ISOLIR_SETUP),
+    eq(provisioning.kind, 'address_list'),
+    sql`${provisioning.desired} ->> 'profile' = ${before.isolir_profile}`,
+  );
+  const [rows] = await read(
+    ctx,
+    ctx.db.orm
+      .select()
+      .from(provisioning)
+      .where(and(isNotNull(provisioning.desired), leans)),
+  );
+  const renamed = rows.map(row => renameIsolir(row, before, after));
+  const dropped = rows.filter((row, at) => row.key !== renamed[at]!.key);
+  return writeRows(ctx, renamed, dropped);
+}
+
+function renameIsolir(row: ProvisioningRow, before: SuspensionSettings, after: SuspensionSettings): DesiredRow {
+  const { customer_id, router_id, key, kind } = row;
+  const setup = row.setup ?? undefined;
+  const own = { customer_id, router_id, setup };
+  const nameProfile = (name: string) => (name === before.isolir_profile ? after.isolir_profile : name);
+  switch (kind) {
+    case 'ppp_secret': {
+      const desired = row.desired as SecretState;
+      return { ...own, kind, key, desired: { ...desired, profile: nameProfile(desired.profile) } };
+    }
+    case 'simple_queue': {
+      const desired = row.desired as QueueState;
+      return { ...own, kind, key, desired: { ...desired, profile: nameProfile(desired.profile) } };
+    }
+    case 'address_list': {
+      const { address } = row.desired as ListState;
+      const list = setup ? allowList(after) : after.isolir_address_list;
+      return { ...own, kind, key: `${list} ${address}`, desired: { list, address } };
+    }
+    case 'ip_pool':
+      return { ...own, kind, key: after.isolir_pool, desired: row.desired as PoolState };
+    case 'filter_rule':
+    case 'nat_rule':
+      return { ...own, kind, key, desired: row.desired as RuleState };
+    case 'hotspot_user':
+      throw new Error('no hotspot user is isolated');
+  }
+}

@@ -1,0 +1,64 @@
+import { sql } from 'drizzle-orm';
+import type { Context } from '../context.ts';
+import { AppError, notFound } from '../errors.ts';
+import type { EntryResult } from '../protocol/messages.ts';
+import { askRouter } from './ask-router.ts';
+import { applyToRouter } from './bridge-client.ts';
+import type { DesiredRow, IsolirPool } from './desired.ts';
+import { describeTask } from './describe.ts';
+import { readTask, type DueRow } from './task.ts';
+
+/** What applying these entries, the router's own, would change there. Nothing is written, on the router or here. */
+export async function lookAhead(
+  ctx: Context,
+  router_id: string,
+  wanted: readonly DesiredRow[],
+  isolir_pool: IsolirPool,
+): Promise<EntryResult[]> {
+  const task = await readTask(ctx, router_id, sql`0`, 1);
+  if (task === null) throw notFound('router');
+  if (task instanceof AppError) throw task;
+  const { entries } = await describeTask(ctx, { ...task, rows: wanted.map(toDueRow), isolir_pool }, {});
+  const answer = await askRouter(ctx, task, () =>
+    applyToRouter(
+      ctx,
+      task.bridge,
+      task.router,
+      { entries, dry_run: true, is_whole: false },
+      { item_passwords: {}, someone_waits: true },
+    ),
+  );
+  return answer.entries;
+}
+
+/** By kind and key: it has no row yet. */
+export const wantedRef = ({ kind, key }: Pick<DesiredRow, 'kind' | 'key'>): string => `${kind}:${key}`;
+
+const toDueRow = (wanted: DesiredRow): DueRow => ({
+  ...NO_ROW,
+  ...wanted,
+  setup: wanted.setup ?? null,
+  id: wantedRef(wanted),
+});
+
+const NO_ROW = {
+  customer_code: null,
+  full_name: null,
+  customer_status: null,
+  pppoe_password: null,
+  adopt: false,
+  is_released: false,
+  released_profile: null,
+  generation: 1,
+  observed_generation: 0,
+  observed: null,
+  observed_at: null,
+  secret_hash: null,
+  status: 'pending' as const,
+  attempts: 0,
+  next_attempt_at: null,
+  last_error: null,
+  last_applied_at: null,
+  created_at: '',
+  updated_at: '',
+};
