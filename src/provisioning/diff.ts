@@ -115,7 +115,7 @@ export function planEntry(entry: DesiredEntry, observed: ObservedRow | undefined
   };
 }
 
-function planAddition({ kind, key, marker }: DesiredEntry, fields: ObservedRow, password: string | null): Step {
+function planAddition({ kind, key, marker, line }: DesiredEntry, fields: ObservedRow, password: string | null): Step {
   const { menu, found_by, when_new } = KINDS[kind];
   const is_secret = kind === 'ppp_secret';
   if (is_secret && password === null)
@@ -123,7 +123,12 @@ function planAddition({ kind, key, marker }: DesiredEntry, fields: ObservedRow, 
   const named: ObservedRow = found_by === 'name' ? { name: key } : found_by === 'list_address' ? splitListKey(key) : {};
   const props = withoutEmpty({ ...named, ...when_new, ...fields });
   if (is_secret) props.password = password!;
-  return { ...unchanged('added'), change: { menu, verb: 'add', id: null, props: { ...props, comment: marker } } };
+  return {
+    ...unchanged('added'),
+    change: { menu, verb: 'add', id: null, props: { ...props, comment: marker } },
+    // somebody may have removed the secret, and left its session up
+    end_session: line?.end_session ? key : null,
+  };
 }
 
 /** Giving back what we adopted changes nothing but the marker, and throws nobody off the line. */
@@ -137,9 +142,12 @@ function planRelease({ kind, marker }: DesiredEntry, observed: ObservedRow | und
 function planRemoval(entry: DesiredEntry, observed: ObservedRow | undefined): Step {
   // an unmarked row of that name is somebody else's: ours isn't there, which is what was wanted. One marked for another
   // customer is an earlier holder of the name: there is one row of desired state for each name on a router
-  if (!observed || findConflict(entry, observed)) return unchanged('absent');
+  if (observed && findConflict(entry, observed)) return unchanged('absent');
+  const end_session = entry.kind === 'ppp_secret' ? entry.key : null;
+  // who removed the secret before us may have left its session up
+  if (!observed) return { ...unchanged('absent'), end_session };
   const change: Change = { menu: KINDS[entry.kind].menu, verb: 'remove', id: observed['.id']!, props: {} };
-  return { ...unchanged('removed'), change, end_session: entry.kind === 'ppp_secret' ? entry.key : null };
+  return { ...unchanged('removed'), change, end_session };
 }
 
 /** A new comment is no reason to throw a subscriber off the line, nor is a profile that gives the session the same. */

@@ -155,6 +155,8 @@ function explain(state: DriftState, { error, differences }: EntryResult): string
   return told.join('; ').slice(0, 500) || 'our mark is missing';
 }
 
+const CONFLICT_RETRY_MS = 60_000;
+
 /** Only what changes is written: a router that is as it must be costs a read and no write. */
 async function keepStatuses(ctx: Context, task: Task, answer: ApplyAnswer, is_whole: boolean): Promise<void> {
   const by_id = new Map(task.rows.map(row => [row.id, row]));
@@ -166,11 +168,14 @@ async function keepStatuses(ctx: Context, task: Task, answer: ApplyAnswer, is_wh
     const state = stateOf(row, result);
     const is_off = isOff(state);
     if (is_off) drifted++;
-    const status = is_off ? 'drifted' : state === 'in_sync' ? 'in_sync' : row.status;
+    const is_taken = state === 'conflict';
+    const status = is_off ? 'drifted' : is_taken || state === 'in_sync' ? state : row.status;
     if (row.next_attempt_at !== null || status === row.status) continue;
     const { outcome, observed } = result;
-    const error = is_off ? explain(state, result) : null;
-    settled.push({ row_id: row.id, generation: row.generation, status, outcome, error, observed });
+    const error = is_off || is_taken ? explain(state, result) : null;
+    // tried again by itself, as one that an apply has found
+    const next_attempt_ms = is_taken ? ctx.now + CONFLICT_RETRY_MS : null;
+    settled.push({ row_id: row.id, generation: row.generation, status, outcome, error, observed, next_attempt_ms });
   }
   const { id, name } = task.bridge;
   const by_bridge: Context = { ...ctx, actor: { kind: 'bridge', id, name } };

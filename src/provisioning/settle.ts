@@ -18,11 +18,11 @@ export interface Settled {
   outcome: EntryResult['outcome'];
   error: string | null;
   observed: EntryResult['observed'];
+  next_attempt_ms: number | null;
 }
 
 export interface Applied extends Settled {
   attempts: number;
-  next_attempt_ms: number | null;
   /** Keyed, of the password that is in place. */
   secret_hash: string | null;
 }
@@ -71,6 +71,7 @@ export function storeLooked(ctx: Context, list: readonly Settled[]): Statement[]
     tell(ctx, { type: 'provisioning.looked', action: 'update' }, results, still),
     ctx.db.orm.run(sql`
       UPDATE provisioning SET status = r.status, last_error = r.error, observed = r.observed, observed_at = ${ctx.now},
+        next_attempt_at = r.next_attempt_ms,
         last_applied_at = CASE r.status WHEN 'in_sync' THEN ${ctx.now} ELSE last_applied_at END, updated_at = ${ctx.now}
       FROM ${results} AS r
       WHERE provisioning.id = r.row_id AND provisioning.generation = r.generation AND provisioning.next_attempt_at IS NULL`),
