@@ -14,7 +14,8 @@ import { buildWorker, serveWorker } from './local-worker.ts';
 
 /**
  * `npm run bench`: what reads cost with 10,000 customers (round trips, rows, and time as a ratio to a route that does
- * nothing), how long an import of 1,000 secrets takes from upload to the router's confirmation, and the bridge's memory.
+ * nothing), how long an import of 1,000 secrets takes from upload to the router's confirmation, what one silent router of
+ * ten costs the others, and the bridge's memory.
  */
 
 const CUSTOMERS = 10_000;
@@ -222,6 +223,7 @@ try {
   await benchReads(worker.url);
   await benchAdoption(worker.url);
   await benchPrints();
+  await runProgram('scripts/bench-routers.ts');
   await runProgram('bridge/test/fuzz.ts', '--seconds', '10');
   await runProgram('bridge/test/memory-check.ts');
 } finally {

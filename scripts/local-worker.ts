@@ -28,6 +28,9 @@ export function buildWorker(out_dir: string): void {
   if (status !== 0) throw new Error(`the Worker could not be built\n${stdout}\n${stderr}`);
 }
 
+/** Miniflare hands a queue's batches over one after the other: a router that hangs must not hold up the next one. */
+const QUEUES = { QUEUE_PATIENCE_MS: '250' };
+
 export interface ServeOptions {
   build_dir: string;
   /** 0: no port; talk to it by `fetch`. */
@@ -64,7 +67,7 @@ export async function serveWorker(options: ServeOptions): Promise<LocalWorker> {
         {
           name: config.name,
           ...workerOptions,
-          bindings: { ...(workerOptions.bindings as Record<string, string>), ...options.bindings },
+          bindings: { ...(workerOptions.bindings as Record<string, string>), ...QUEUES, ...options.bindings },
           d1Databases: { DIRECTORY_DB: 'directory', ...pool },
           modules: listModules(options.build_dir),
           modulesRoot: options.build_dir,

@@ -22,6 +22,8 @@ export interface Env {
   TOKEN_AUDIENCE: string;
   /** `yes` lets a bridge's address be plain http on loopback: development only. */
   ALLOW_LOOPBACK_BRIDGE: 'yes' | 'no';
+  /** How long a batch of the provisioning queue waits for a slow router. */
+  QUEUE_PATIENCE_MS: string;
   /** `yes` writes one JSON line a request. */
   LOG_REQUESTS: 'yes' | 'no';
 

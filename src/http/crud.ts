@@ -27,7 +27,7 @@ export interface CrudDeclaration<T extends RowTable, Wire extends z.ZodObject, I
   input: Input;
   list: Omit<ListDeclaration<T>, 'table' | 'fields'>;
   /** Row → wire, where they differ. */
-  toWire?: (row: RowOf<T>) => z.input<Wire>;
+  toWire?: (row: RowOf<T>, ctx: Context) => z.input<Wire>;
   /** Sealed columns: events tell that they changed and no more. */
   secrets?: readonly string[];
   /**
@@ -73,7 +73,7 @@ export function crud<T extends RowTable, Wire extends z.ZodObject, Input extends
   declaration: CrudDeclaration<T, Wire, Input>,
 ): Crud<T> {
   const { name, plural, table, permissions, row, input } = declaration;
-  const toWire = (declaration.toWire ?? (found => found)) as (row: unknown) => z.input<Wire>;
+  const toWire = (declaration.toWire ?? (found => found)) as (row: unknown, ctx: Context) => z.input<Wire>;
   const pages = list<T>({ ...declaration.list, table, fields: Object.keys(row.shape) } as ListDeclaration<T>);
   const find = async (ctx: Context, id: string) => {
     const [rows] = await read(ctx, selectById(ctx, table, id));
@@ -90,7 +90,7 @@ export function crud<T extends RowTable, Wire extends z.ZodObject, Input extends
       returns: { list: row },
       run: async (ctx, { query }) => {
         const { rows, total } = await pages.readPage(ctx, query);
-        return { rows: rows.map(toWire), total };
+        return { rows: rows.map(each => toWire(each, ctx)), total };
       },
     }),
     'POST /': endpoint({
@@ -101,14 +101,14 @@ export function crud<T extends RowTable, Wire extends z.ZodObject, Input extends
       returns: { one: row },
       status: 201,
       errors: ['DUPLICATE_ENTRY'],
-      run: async (ctx, { body }) => toWire(await create(ctx, declaration, body as Partial<z.output<Input>>)),
+      run: async (ctx, { body }) => toWire(await create(ctx, declaration, body as Partial<z.output<Input>>), ctx),
     }),
     'GET /:id': endpoint({
       id: `${plural}.get`,
       summary: `Get a ${name}`,
       needs: permissions.read,
       returns: { one: row },
-      run: async (ctx, { params }) => toWire(await find(ctx, params.id)),
+      run: async (ctx, { params }) => toWire(await find(ctx, params.id), ctx),
     }),
     'PUT /:id': endpoint({
       id: `${plural}.update`,
@@ -119,7 +119,7 @@ export function crud<T extends RowTable, Wire extends z.ZodObject, Input extends
       errors: ['DUPLICATE_ENTRY', 'CONFLICT'],
       run: async (ctx, { params, body }) => {
         const before = await find(ctx, params.id);
-        return toWire(await update(ctx, declaration, before, body as Partial<z.output<Input>>));
+        return toWire(await update(ctx, declaration, before, body as Partial<z.output<Input>>), ctx);
       },
     }),
     'DELETE /:id': endpoint({

@@ -33,7 +33,7 @@ export async function runImportJob(ctx: Context, job_id: string): Promise<void> 
       if (is_race && ++races <= MOST_RACES) continue;
       if (!(error instanceof AppError)) throw error;
       // what it was to be made of is gone (a plan, the router): trying again would not bring it back
-      return fail(ctx, job, error.message);
+      return failImport(ctx, job, error.message);
     }
   }
 }
@@ -84,7 +84,7 @@ async function runChunk(ctx: Context, job: JobRow): Promise<void> {
 }
 
 /** Ends the job where it is; what wasn't created says why. */
-async function fail(ctx: Context, job: JobRow, reason: string): Promise<void> {
+export async function failImport(ctx: Context, job: JobRow, reason: string): Promise<void> {
   const waiting = and(eq(import_items.import_id, job.subject_id!), eq(import_items.outcome, 'create'));
   const ended: Partial<JobRow> = {
     status: 'failed',

@@ -94,7 +94,8 @@ const KEPT = 'somebody has worked with it since: it is kept';
 /** What nobody but the import itself and the provisioning has touched. */
 const untouchedCustomer = (id: SQL): SQL => sql`
   NOT EXISTS (SELECT 1 FROM events AS e WHERE e.customer_id = ${id}
-    AND e.type NOT IN ('customer.created', 'customer.fee_followed_plan', 'provisioning.applied', 'provisioning.looked'))
+    AND e.type NOT IN ('customer.created', 'customer.fee_followed_plan', 'provisioning.applied', 'provisioning.looked',
+      'provisioning.stopped', 'provisioning.retried'))
   AND NOT EXISTS (SELECT 1 FROM payments AS e WHERE e.customer_id = ${id})
   AND NOT EXISTS (SELECT 1 FROM tickets AS e WHERE e.customer_id = ${id})
   AND NOT EXISTS (SELECT 1 FROM devices AS e WHERE e.customer_id = ${id})

@@ -13,6 +13,7 @@ import { applyToRouter, BridgeCallFailed } from './bridge-client.ts';
 import { describeTask } from './describe.ts';
 import { observeBridge, observeFailure, observeRouters } from './observe.ts';
 import { storeApplied, type Applied } from './settle.ts';
+import { holdBack, wakeReturned } from './settle-circuit.ts';
 import { openPasswords, passwordPlace, readTask, type DueRow, type Task } from './task.ts';
 
 /** Brings what routers hold to what the table says, through the bridge, and stores what the router confirmed. */
@@ -45,6 +46,8 @@ export async function applyDesired(
   const task = await readTask(ctx, router_id, which, MOST_ROWS);
   if (task instanceof AppError) return { next_attempt_ms: null, failure: task };
   if (!task || task.rows.length === 0) return NOTHING_TO_DO;
+  const held_until = customer_id === undefined ? await holdBack(ctx, task.router) : null;
+  if (held_until !== null) return { next_attempt_ms: held_until, failure: null };
   const { item_passwords, unopened } = await openPasswords(ctx, task.rows);
   const { entries, refused } = await describeTask(ctx, leaveOut(task, unopened), item_passwords);
   await refuse(ctx, task, [...unopened.map(row => ({ row, error: UNOPENED })), ...refused]);
@@ -137,12 +140,13 @@ async function confirm(
   }
   const { id, name } = task.bridge;
   const by_bridge: Context = { ...ctx, actor: { kind: 'bridge', id, name } };
-  await commit(by_bridge, [...storeApplied(by_bridge, settled), ...also]);
+  const stored = await commit(by_bridge, [...storeApplied(by_bridge, settled), ...also]);
+  wakeReturned(ctx, stored);
 }
 
 const seen = (ctx: Context, { router, bridge }: Task): Write[] => [
-  ...observeRouters(ctx, [{ router_id: router.id, status: 'online', error: null, at_ms: ctx.now }]),
   ...observeBridge(ctx, bridge),
+  ...observeRouters(ctx, [{ router_id: router.id, status: 'online', error: null, at_ms: ctx.now }]),
 ];
 
 /** Nothing is known of what it holds: all that is due stays as it is, and is tried again after a growing delay. */
@@ -152,7 +156,9 @@ async function postpone(ctx: Context, task: Task, failure: BridgeCallFailed): Pr
   const is_stale = failure.code === 'STALE_REVISION';
   const attempts = Math.max(...rows.map(row => row.attempts)) + 1;
   const backoff = failure.code === 'ROUTER_REFUSED' ? REFUSED_BACKOFF : UNREACHABLE_BACKOFF;
-  const next_attempt_ms = ctx.now + (is_stale ? 1000 : retryDelay_ms(attempts, ctx.random(), backoff));
+  // from when the call was given up: a silent router takes its time
+  const now = ctx.now + ctx.elapsed_ms();
+  const next_attempt_ms = now + (is_stale ? 1000 : retryDelay_ms(attempts, ctx.random(), backoff));
   const [ids] = chunkJson(rows.map(row => JSON.stringify(row.id)));
   const told = is_stale ? sql`` : sql`, attempts = attempts + 1, last_error = ${failure.message}`;
   const wait = ctx.db.orm.run(sql`

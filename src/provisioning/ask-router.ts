@@ -6,7 +6,9 @@ import { AppError, notFound } from '../errors.ts';
 import { bridges, type BridgeRow } from '../resources/bridges/table.ts';
 import { routers, type RouterRow } from '../resources/routers/table.ts';
 import { BridgeCallFailed } from './bridge-client.ts';
+import { circuitState } from './circuit.ts';
 import { observeBridge, observeFailure, observeRouters, type RouterObservation } from './observe.ts';
+import { wakeReturned } from './settle-circuit.ts';
 
 /** A router, and the bridge that reaches it. */
 export interface Reached {
@@ -35,6 +37,12 @@ export function checkReached(router: RouterRow | undefined, bridge: BridgeRow | 
   return { router, bridge };
 }
 
+interface HowToAsk<T> {
+  /** Asks also a router that is left alone for a while. */
+  in_any_case?: boolean;
+  learn?: (answer: T) => RouterObservation['facts'];
+}
+
 /**
  * One question to a router, for somebody who waits for the answer. That it answered, or didn't, is kept: a failed
  * question is an error, never an empty answer.
@@ -43,17 +51,19 @@ export async function askRouter<T>(
   ctx: Context,
   { router, bridge }: Reached,
   ask: () => Promise<T>,
-  learn?: (answer: T) => RouterObservation['facts'],
+  { in_any_case = false, learn }: HowToAsk<T> = {},
 ): Promise<T> {
+  if (!in_any_case) refuseOpenCircuit(ctx, router);
   const keep = (writes: Write[]) =>
     commit({ ...ctx, actor: { kind: 'bridge', id: bridge.id, name: bridge.name } }, writes);
   try {
     const answer = await ask();
     const facts = learn?.(answer);
     // who looks again and again writes nothing
-    if (facts !== undefined || router.status !== 'online' || bridge.status !== 'online') {
+    const is_known = router.status === 'online' && router.circuit === null && bridge.status === 'online';
+    if (facts !== undefined || !is_known) {
       const observed = { router_id: router.id, status: 'online', error: null, at_ms: ctx.now, facts } as const;
-      await keep([...observeRouters(ctx, [observed]), ...observeBridge(ctx, bridge)]);
+      wakeReturned(ctx, await keep([...observeBridge(ctx, bridge), ...observeRouters(ctx, [observed])]));
     }
     return answer;
   } catch (error) {
@@ -61,6 +71,17 @@ export async function askRouter<T>(
     await keep(observeFailure(ctx, bridge, router, error));
     throw toAppError(error);
   }
+}
+
+/** Nobody is kept waiting for a router that has just failed again and again. */
+function refuseOpenCircuit(ctx: Context, { name, circuit, last_error }: RouterRow): void {
+  if (circuitState(circuit, ctx.now) !== 'open') return;
+  const { failures, since, open_until } = circuit!;
+  throw new AppError(
+    'ROUTER_UNREACHABLE',
+    `Router "${name}" has failed since ${since} (${failures} times in a row${last_error ? `: ${last_error}` : ''}). ` +
+      `It is asked again at ${open_until}; POST /routers/:id/test asks it now.`,
+  );
 }
 
 /** What a caller who asked for a live answer is told. */

@@ -33,27 +33,27 @@ export interface SuspensionSettings {
 }
 
 /** `profile` names the plan, or the profile of the suspended: what it says of speeds is looked up when it is applied. */
-export interface SecretState {
+export type SecretState = {
   profile: string;
   disabled: boolean;
   /** Null: not managed. Empty: to be unset. */
   remote_address: string | null;
-}
-export interface QueueState {
+};
+export type QueueState = {
   profile: string;
   /** Address or prefix; null: the line has none that stays, and a queue can't hold on to it. */
   target: string | null;
-}
-export interface ListState {
+};
+export type ListState = {
   list: string;
   address: string;
-}
-export interface PoolState {
+};
+export type PoolState = {
   ranges: string;
   next_pool: string | null;
   /** Of the pool of the suspended: the router's own address towards them. */
-  local_address?: string;
-}
+  local_address: string | null;
+};
 /** RouterOS property → value; `{isolir_address_list}` in a value stands for what the settings say. */
 export type RuleState = Record<string, string>;
 
@@ -65,12 +65,14 @@ export type DesiredRow = { customer_id: string | null; router_id: string; key: s
   | { kind: 'filter_rule' | 'nat_rule'; desired: RuleState }
 );
 
-export const describePool = (pool: { router_id: string; name: string } & PoolState): DesiredRow => ({
+export const describePool = (
+  pool: { router_id: string; name: string } & Pick<PoolState, 'ranges' | 'next_pool'>,
+): DesiredRow => ({
   customer_id: null,
   router_id: pool.router_id,
   kind: 'ip_pool',
   key: pool.name,
-  desired: { ranges: pool.ranges, next_pool: pool.next_pool },
+  desired: { ranges: pool.ranges, next_pool: pool.next_pool, local_address: null },
 });
 
 /** What must be on which router for a customer; an empty list when nothing may be. */

@@ -60,8 +60,9 @@ export interface Drift {
 
 const UNSETTLED = or(isNotNull(provisioning.desired), ne(provisioning.status, 'in_sync'))!;
 
-export async function findDrift(ctx: Context, router_id: string): Promise<Drift> {
-  const { task, answer } = await lookAt(ctx, router_id, UNSETTLED, { is_whole: true });
+/** `in_any_case`: asks also a router that is left alone for a while. */
+export async function findDrift(ctx: Context, router_id: string, in_any_case = false): Promise<Drift> {
+  const { task, answer } = await lookAt(ctx, router_id, UNSETTLED, { is_whole: true, in_any_case });
   return describeDrift(ctx, task, answer);
 }
 
@@ -81,7 +82,12 @@ export async function findLineDrift(ctx: Context, router_id: string, customer_id
   return describeDrift(ctx, task, answer, { with_all: true }).items;
 }
 
-async function lookAt(ctx: Context, router_id: string, which: SQL, { is_whole }: { is_whole: boolean }) {
+async function lookAt(
+  ctx: Context,
+  router_id: string,
+  which: SQL,
+  { is_whole, in_any_case = false }: { is_whole: boolean; in_any_case?: boolean },
+) {
   const task = await readTask(ctx, router_id, which, MOST_ROWS);
   if (task === null) throw notFound('router');
   if (task instanceof AppError) throw task;
@@ -91,9 +97,8 @@ async function lookAt(ctx: Context, router_id: string, which: SQL, { is_whole }:
   // what can't be asked for may be there all the same, and is no stray
   const knows_all = unopened.length === 0 && refused.length === 0;
   const look = { entries, dry_run: true, is_whole: is_whole && knows_all };
-  const answer = await askRouter(ctx, task, () =>
-    applyToRouter(ctx, task.bridge, task.router, look, { item_passwords, someone_waits: true }),
-  );
+  const ask = () => applyToRouter(ctx, task.bridge, task.router, look, { item_passwords, someone_waits: true });
+  const answer = await askRouter(ctx, task, ask, { in_any_case });
   await keepStatuses(ctx, task, answer, is_whole);
   return { task, answer };
 }
@@ -200,7 +205,7 @@ const MOST_ROUNDS = 50;
  * them; so do strays, of which nobody knows whose they are.
  */
 export async function repairDrift(ctx: Context, router_id: string): Promise<Drift> {
-  const drift = await findDrift(ctx, router_id);
+  const drift = await findDrift(ctx, router_id, true);
   const off = drift.items.filter(item => isOff(item.state)).map(item => item.provisioning_id);
   const profiles = drift.profiles.filter(profile => isOff(profile.state)).map(profile => profile.name);
   if (off.length === 0 && profiles.length === 0) return drift;
@@ -216,5 +221,5 @@ export async function repairDrift(ctx: Context, router_id: string): Promise<Drif
     if (failure) throw failure;
     if (next_attempt_ms === null || next_attempt_ms > ctx.now) break;
   }
-  return findDrift(ctx, router_id);
+  return findDrift(ctx, router_id, true);
 }

@@ -8,6 +8,7 @@ import { bridges, type BridgeRow } from '../resources/bridges/table.ts';
 import { devices } from '../resources/devices/table.ts';
 import { routers, type RouterRow } from '../resources/routers/table.ts';
 import type { BridgeCallFailed } from './bridge-client.ts';
+import { closesCircuit, countFailure, endWaitsOfReturned } from './settle-circuit.ts';
 
 /**
  * Who is there and who isn't. Observations change rows, tell of the change and open or resolve alerts, in one batch and by
@@ -85,14 +86,16 @@ export function observeRouters(ctx: Context, list: readonly RouterObservation[])
   const fact = (column: SQL): SQL => sql`CASE n.has_facts WHEN 1 THEN n.${column} ELSE routers.${column} END`;
   const update = ctx.db.orm.run(sql`
     UPDATE routers SET status = n.status, status_at = n.at, last_error = n.error,
+      circuit = CASE WHEN ${closesCircuit(sql`routers`, sql`n`)} THEN NULL ELSE routers.circuit END,
       last_seen_at = CASE n.status WHEN 'online' THEN n.at ELSE last_seen_at END,
       identity = ${fact(sql`identity`)}, board_name = ${fact(sql`board_name`)}, version = ${fact(sql`version`)}
     FROM (SELECT o.* FROM ${known}) AS n
     WHERE routers.id = n.id AND (routers.status <> n.status OR routers.last_error IS NOT n.error
+      OR (routers.circuit IS NOT NULL AND ${closesCircuit(sql`routers`, sql`n`)})
       OR routers.status_at IS NULL OR routers.status_at < n.at - ${REWRITE_AFTER_MS}
       OR (n.has_facts = 1 AND (routers.identity IS NOT n.identity OR routers.board_name IS NOT n.board_name
         OR routers.version IS NOT n.version)))`);
-  return [...tell(ctx, ROUTER, known), update];
+  return [...tell(ctx, ROUTER, known), endWaitsOfReturned(ctx, known), update];
 }
 
 export function observeDevices(ctx: Context, list: readonly DeviceObservation[]): Statement[] {
@@ -193,10 +196,11 @@ export function observeFailure(
   if (code === 'NOT_ENROLLED') return [];
   const offline = { router_id: router.id, status: 'offline', error: message, at_ms: ctx.now } as const;
   if (code === 'NOT_ASKED') return observeRouters(ctx, [offline]);
-  if (code === 'BRIDGE_OFFLINE') return loseBridge(ctx, bridge, message);
+  if (code === 'BRIDGE_OFFLINE') return [...loseBridge(ctx, bridge, message), countFailure(ctx, router, false)];
   // one that refuses us is there, but as good as away
   const is_away = code === 'ROUTER_UNREACHABLE' || code === 'ROUTER_REFUSED';
-  return [...(is_away ? observeRouters(ctx, [offline]) : []), ...observeBridge(ctx, bridge)];
+  const away = () => [...observeRouters(ctx, [offline]), countFailure(ctx, router, code === 'ROUTER_REFUSED')];
+  return [...(is_away ? away() : []), ...observeBridge(ctx, bridge)];
 }
 
 /** A certificate is trusted on first use: from then on no other one is, until an admin says so. */
@@ -222,7 +226,7 @@ export function forgetRouter(ctx: Context, router_id: string): Statement[] {
       WHERE id = ${router_id} AND status <> 'unknown'`),
     ctx.db.orm
       .update(routers)
-      .set({ status: 'unknown', status_at: null, last_error: null })
+      .set({ status: 'unknown', status_at: null, last_error: null, circuit: sql`NULL` })
       .where(eq(routers.id, router_id)) as unknown as Statement,
   ]; // prettier-ignore
 }

@@ -14,6 +14,7 @@ export async function handleProvisioning(
   if (tenant?.status !== 'active') return;
   const ctx = await makeContext(ambient, tenant, { kind: 'job', name: 'provisioning' });
   const { next_attempt_ms } = await applyDesired(ctx, router_id);
-  if (next_attempt_ms !== null)
-    await wakeProvisioning(ctx, [router_id], Math.ceil(Math.max(0, next_attempt_ms - ambient.now) / 1000));
+  if (next_attempt_ms === null) return;
+  const wait_ms = Math.max(0, next_attempt_ms - ambient.now - ambient.elapsed_ms());
+  await wakeProvisioning(ctx, [router_id], Math.ceil(wait_ms / 1000));
 }

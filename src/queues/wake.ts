@@ -6,11 +6,14 @@ export interface ProvisioningMessage {
   router_id: string;
 }
 
+/** A batch of the queue holds a hundred messages. */
+const MOST_AT_ONCE = 100;
+
 export async function wakeProvisioning(ctx: Context, router_ids: readonly string[], delay_seconds = 0): Promise<void> {
-  if (router_ids.length === 0) return;
   const messages = router_ids.map(router_id => ({
     body: { tenant_id: ctx.tenant.id, router_id },
     delaySeconds: delay_seconds,
   }));
-  await ctx.env.PROVISIONING_QUEUE.sendBatch(messages);
+  for (let at = 0; at < messages.length; at += MOST_AT_ONCE)
+    await ctx.env.PROVISIONING_QUEUE.sendBatch(messages.slice(at, at + MOST_AT_ONCE));
 }

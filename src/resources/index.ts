@@ -8,6 +8,7 @@ import { devicesResource } from './devices/index.ts';
 import { importsResource } from './imports/index.ts';
 import { ipPoolsResource } from './ip-pools/index.ts';
 import { jobsResource } from './jobs/index.ts';
+import { provisioningResource } from './provisioning/index.ts';
 import { routersResource } from './routers/index.ts';
 import { servicePlansResource } from './service-plans/index.ts';
 import { settingsResource } from './settings/index.ts';
@@ -27,6 +28,7 @@ export const resources: readonly Resource[] = [
   servicePlansResource,
   bridgesResource,
   routersResource,
+  provisioningResource,
   ipPoolsResource,
   devicesResource,
   alertsResource,

@@ -439,7 +439,7 @@ describe('queueFields', () => {
 
 describe('poolFields', () => {
   it('says that no pool comes after this one, where none does', () => {
-    expect(poolFields({ ranges: '10.0.0.2-10.0.0.9', next_pool: null })).toEqual({
+    expect(poolFields({ ranges: '10.0.0.2-10.0.0.9', next_pool: null, local_address: null })).toEqual({
       ranges: '10.0.0.2-10.0.0.9',
       'next-pool': 'none',
     });

@@ -1,5 +1,7 @@
 import { generateKeyPairSync, randomBytes, randomUUID } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { TestProject } from 'vitest/node';
@@ -17,6 +19,22 @@ declare module 'vitest' {
   }
 }
 
+/** A router that hangs: it takes whoever comes, and never answers. */
+async function startSilence() {
+  const sockets = new Set<Socket>();
+  const server = createServer(socket => {
+    sockets.add(socket);
+    socket.on('error', () => {});
+    socket.on('close', () => sockets.delete(socket));
+  });
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  const stop = () => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  };
+  return { port: (server.address() as AddressInfo).port, stop };
+}
+
 async function startNetwork() {
   const state_dir = await mkdtemp(path.join(tmpdir(), 'rukun-test-'));
   const credentials = { username: 'rukun', password: randomBytes(9).toString('hex') };
@@ -32,7 +50,9 @@ async function startNetwork() {
     private_key: { kty, crv, x, y, d } as BridgeConfig['private_key'],
   });
   const bridge = await startBridge({ state_dir, port: 0, log: makeLog(() => {}) });
+  const silence = await startSilence();
   const network: TestNetwork = {
+    silent_port: silence.port,
     bridge: {
       id: identity.bridge_id,
       url: `http://127.0.0.1:${bridge.port}`,
@@ -49,6 +69,7 @@ async function startNetwork() {
   const stop = async () => {
     await bridge.stop();
     await simulator.stop();
+    silence.stop();
     await rm(state_dir, { recursive: true });
   };
   return { network, stop };

@@ -273,13 +273,17 @@ export class NetworkTenant {
     await handleProvisioning(makeTestAmbient(parts), { tenant_id: this.tenant.id, router_id });
   }
 
-  /** As if the time of the next try had come. */
+  /** As if the time of the next try had come, and of asking the router again where it is left alone. */
   async makeDue(router_id = this.router_id): Promise<void> {
     const database = await this.tenant.database();
-    await database
-      .prepare('UPDATE provisioning SET next_attempt_at = ?1 WHERE router_id = ?2 AND next_attempt_at IS NOT NULL')
-      .bind(Date.now() - 1, router_id)
-      .run();
+    const past = Date.now() - 1;
+    const due = 'UPDATE provisioning SET next_attempt_at = ?1 WHERE router_id = ?2 AND next_attempt_at IS NOT NULL';
+    const open = `UPDATE routers SET circuit = json_set(circuit, '$.open_until', ?1)
+      WHERE id = ?2 AND circuit ->> 'open_until' IS NOT NULL`;
+    await database.batch([
+      database.prepare(due).bind(past, router_id),
+      database.prepare(open).bind(new Date(past).toISOString(), router_id),
+    ]);
   }
 
   async query<T = Record<string, unknown>>(sql: string, ...values: unknown[]): Promise<T[]> {

@@ -6,5 +6,7 @@ export type TestNetwork = {
     signing_secret: string;
     public_key: { kty: string; crv: string; x: string; y: string };
   };
+  /** Takes connections there, and never says anything. */
+  silent_port: number;
   router: { host: string; port: number; username: string; password: string; control_url: string };
 };

@@ -250,3 +250,17 @@ export async function makePublicKey(): Promise<{ kty: 'EC'; crv: 'P-256'; x: str
   const { x, y } = (await crypto.subtle.exportKey('jwk', pair.publicKey)) as { x: string; y: string };
   return { kty: 'EC', crv: 'P-256', x, y };
 }
+
+/** What a router must hold of its own, and what waits there for nobody: a conflict. */
+export async function addEntry(tenant: TestTenant, router_id: string, key = 'rumah'): Promise<string> {
+  const id = crypto.randomUUID();
+  const database = await tenant.database();
+  await database
+    .prepare(
+      `INSERT INTO provisioning (id, router_id, kind, key, desired, status, attempts, created_at, updated_at)
+      VALUES (?1, ?2, 'ip_pool', ?3, '{"ranges":"10.9.0.0/24"}', 'conflict', 1, ?4, ?4)`,
+    )
+    .bind(id, router_id, key, Date.now())
+    .run();
+  return id;
+}

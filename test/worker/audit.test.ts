@@ -8,7 +8,15 @@ import { findTenant } from '../../src/tenancy/directory.ts';
 import { makeContext } from '../../src/tenancy/enter.ts';
 import { seal } from '../../src/auth/sealing.ts';
 import { loadOnRouter, uniqueName } from '../support/network-world.ts';
-import { type Answer, type CallOptions, makePublicKey, PASSWORD, TestBridge, TestTenant } from '../support/world.ts';
+import {
+  addEntry,
+  type Answer,
+  type CallOptions,
+  makePublicKey,
+  PASSWORD,
+  TestBridge,
+  TestTenant,
+} from '../support/world.ts';
 
 /** The log: no change without its event, no event without its change, in one batch; and nobody changes it afterwards. */
 
@@ -19,7 +27,7 @@ type Row = Record<string, any>;
 afterEach(() => vi.restoreAllMocks());
 
 /** What people manage, and whose event tells of a row of it. */
-const MANAGED: Record<string, { key: string; entity: (row: Row) => string }> = {
+const MANAGED: Record<string, { key: string; entity: (row: Row) => string; where?: string }> = {
   users: { key: 'id', entity: row => row.id },
   settings: { key: 'id', entity: row => row.id },
   zones: { key: 'id', entity: row => row.id },
@@ -33,12 +41,16 @@ const MANAGED: Record<string, { key: string; entity: (row: Row) => string }> = {
   ip_pools: { key: 'id', entity: row => row.id },
   devices: { key: 'id', entity: row => row.id },
   alerts: { key: 'id', entity: row => row.id },
+  // what follows from a customer's line, or from a pool, is told with that: here the one of addEntry
+  provisioning: { key: 'id', entity: row => row.id, where: "key = 'rumah'" },
 };
 /** Versions, what follows from other columns, and observations: not told of as changes. */
 const UNTOLD = new Set(
   `id plan_id created_at updated_at search_text phone_e164 last_login_at last_heartbeat_at last_seen_at last_error revision
   identity board_name version status_at last_report_ms spool_id spool_number last_measured_at latency_ms used used_at
-  status:routers status:bridges opened_at:alerts resolved_at:alerts`.split(/\s+/),
+  status:routers status:bridges opened_at:alerts resolved_at:alerts circuit generation attempts next_attempt_at`.split(
+    /\s+/,
+  ),
 );
 /** Whose status is observed: each change of it is told by `router.status` and its like, or with what people changed. */
 const OBSERVED = { routers: 'router', bridges: 'bridge', devices: 'device' } as const;
@@ -64,7 +76,7 @@ async function snapshot(tenant: TestTenant): Promise<Snapshot> {
   const d1 = await tenant.database();
   const tables = Object.keys(MANAGED);
   const results = await d1.batch<Row>(
-    [...tables, 'events'].map(table => d1.prepare(`SELECT * FROM ${table} ORDER BY 1`)),
+    [...tables, 'events'].map(table => d1.prepare(`SELECT * FROM ${table} WHERE ${MANAGED[table]?.where ?? 1} ORDER BY 1`)), // prettier-ignore
   );
   const rows = tables.map((table, i) => [
     table,
@@ -78,7 +90,7 @@ function told(column: string, value: unknown): unknown {
   if (value === null || value === undefined) return null;
   if (SECRET.has(column)) return MASK;
   if (/_at$|^tokens_valid_from$/.test(column)) return new Date(value as number).toISOString();
-  if (/^(is_|use_tls|tls_anonymous_dh|auto_|dry_run)/.test(column)) return value === 1;
+  if (/^(is_|use_tls|tls_anonymous_dh|auto_|dry_run|adopt$)/.test(column)) return value === 1;
   if (['features', 'custom_fields', 'options', 'dns_servers', 'area_coverage', 'addons', 'time_restrictions', 'plan_ids'].includes(column)) return JSON.parse(value as string); // prettier-ignore
   return value;
 }
@@ -180,8 +192,18 @@ interface World {
     'zones' | 'service-plans' | 'users' | 'bridges' | 'routers' | 'customers' | 'ip-pools' | 'devices',
     string[]
   >;
-  /** A bridge and a router that really answer, a device that it watches, and the imports made from that router. */
-  network: { bridge: TestBridge; router_id: string; device_id: string; imports: string[]; silent_routers: string[] };
+  /**
+   * A bridge and a router that really answer, a device that it watches, and the imports made from that router; routers
+   * that nobody speaks to, and an entry of one of them.
+   */
+  network: {
+    bridge: TestBridge;
+    router_id: string;
+    device_id: string;
+    entry_id: string;
+    imports: string[];
+    silent_routers: string[];
+  };
 }
 
 async function makeWorld(): Promise<World> {
@@ -222,7 +244,8 @@ async function makeNetwork(tenant: TestTenant): Promise<World['network']> {
     await d1.prepare('UPDATE routers SET bridge_id = NULL WHERE id = ?').bind(router_id).run();
     silent_routers.push(router_id);
   }
-  return { bridge, router_id: router.id, device_id: device.id, imports: [], silent_routers };
+  const entry_id = await addEntry(tenant, silent_routers[1]!);
+  return { bridge, router_id: router.id, device_id: device.id, entry_id, imports: [], silent_routers };
 }
 
 let next_number = 0;
@@ -338,6 +361,8 @@ const OPERATIONS: Record<string, Operation> = {
     if (seed % 2 === 0) await send(world, 'PUT', `/monitoring/alerts/${id}`, { status: 'acknowledged' }, extra);
     return answer;
   },
+  'POST /provisioning/:id/retry': (world, _seed, extra) => send(world, 'POST', `/provisioning/${world.network.entry_id}/retry`, undefined, extra), // prettier-ignore
+  'POST /provisioning/:id/adopt': (world, _seed, extra) => send(world, 'POST', `/provisioning/${world.network.entry_id}/adopt`, undefined, extra), // prettier-ignore
   'POST /imports': async ({ network, tenant }, seed, extra) => {
     const body = { router_id: network.router_id, kind: 'pools', force: true, dry_run: seed % 2 === 1 };
     const answer = await tenant.call('POST', '/imports', { body, ...extra });
@@ -356,10 +381,16 @@ const OPERATIONS: Record<string, Operation> = {
   },
 };
 
+/** An entry of the router in whose place something stands that isn’t ours. */
+const makeConflict = async ({ tenant, network }: World) =>
+  (await tenant.database()).prepare(`UPDATE provisioning SET adopt = 0, status = 'conflict' WHERE id = ?`).bind(network.entry_id).run(); // prettier-ignore
+
 /** What must be there first. */
 const PREPARE: Record<string, (world: World) => Promise<unknown>> = {
   // an alert that nobody looks after yet: of the router that was there, and is there no more
   'PUT /monitoring/alerts/:id': async world => [await reportRound(world, 0), await reportRound(world, 3)],
+  'POST /provisioning/:id/retry': makeConflict,
+  'POST /provisioning/:id/adopt': makeConflict,
 };
 
 /** They keep what they saw on the way, whatever becomes of the rest. */

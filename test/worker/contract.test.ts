@@ -27,7 +27,7 @@ import {
   takesJson,
 } from '../support/contract.ts';
 import { dumpDatabase } from '../support/direct.ts';
-import { call, makePublicKey, TestBridge, TestTenant, type TestUser } from '../support/world.ts';
+import { addEntry, call, makePublicKey, TestBridge, TestTenant, type TestUser } from '../support/world.ts';
 
 /** What holds for every route there is; a new route is held to it without a line here. */
 
@@ -246,6 +246,7 @@ const ADMIN_ONLY = [
   /^(?!get).* \/(routers|bridges|ip-pools)(\/:id)?$/,
   /^post \/bridges\/:id\/enroll$/,
   /^post \/routers\/:id\/reconcile$/,
+  /^post \/provisioning\/:id\/adopt$/,
   /^(put|patch) \/settings$/,
   / \/users/,
   / \/audit-logs$/,
@@ -261,6 +262,7 @@ const FIELD = [
   /^get \/settings$/,
   /^get \/jobs/,
   /^post \/customers\/:id\/provisioning\/sync$/,
+  /^post \/provisioning\/:id\/retry$/,
   /^post \/routers\/:id\/test$/,
   /^get \/routers\/:id\/drift$/,
   /^get \/routers\/:id\/(sessions|secrets|profiles|pools|queues|resource)$/,
@@ -279,7 +281,8 @@ function rolesByHand(route: Route): readonly string[] | null {
   if (among(OFFICE)) return ['admin', 'operator'];
   if (among(MONEY)) return ['admin', 'operator', 'viewer'];
   if (among(FIELD)) return ['admin', 'operator', 'technician'];
-  if (/^get \/(customers|zones|service-plans|routers|bridges|ip-pools|devices|monitoring)/.test(name)) return ROLES;
+  if (/^get \/(customers|zones|service-plans|routers|provisioning|bridges|ip-pools|devices|monitoring)/.test(name))
+    return ROLES;
   return null;
 }
 
@@ -373,6 +376,7 @@ async function addRows(tenant: TestTenant): Promise<Record<string, string>> {
     )
     .bind(alert_id, device.id, Date.now())
     .run();
+  const entry_id = await addEntry(tenant, router.id);
   const imported = await tenant.call('POST', '/imports/file', {
     query: { dry_run: true },
     headers: { 'content-type': 'text/plain' },
@@ -390,6 +394,7 @@ async function addRows(tenant: TestTenant): Promise<Record<string, string>> {
     'ip-pools': pool.id,
     devices: device.id,
     monitoring: alert_id,
+    provisioning: entry_id,
   };
 }
 

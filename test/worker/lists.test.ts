@@ -266,6 +266,7 @@ async function otherModels(): Promise<{ tenant: TestTenant; models: Model[] }> {
   await insertRows(tenant, 'service_plan_changes', times(20, i => ({ ...stamps(i), plan_id: plans[i % 2], changes: '{}', effective_at: START }))); // prettier-ignore
   const [customer] = await present(tenant);
   await insertRows(tenant, 'events', times(40, i => ({ type: 'customer.updated', action: pick(['create', 'update', 'delete', 'login'], i), actor: 'user', user_id: pick([tenant.admin.id, routers[0], null], i), entity_type: pick(['customer', 'plan'], i >> 1), entity_id: pick([customer!.id, plans[0]], i), customer_id: pick([customer!.id, null], i), ip_address: pick(['10.0.0.1', '::1', null], i), created_at: at(i) }))); // prettier-ignore
+  await insertRows(tenant, 'provisioning', times(40, i => ({ ...stamps(i), updated_at: at(i * 7), customer_id: pick([customer!.id, null, null], i), router_id: routers[i % 2], kind: pick(['ppp_secret', 'simple_queue', 'ip_pool', 'nat_rule'], i >> 1), key: `k${i}`, setup: pick([null, 'isolir', null], i), status: pick(['pending', 'in_sync', 'drifted', 'conflict', 'failed'], i * 3), next_attempt_at: pick([null, START, START + 5, START - 5], i) }))); // prettier-ignore
   const rows = (table: string, where = '1') => query(tenant, `SELECT * FROM ${table} WHERE ${where}`);
   const flag = (name: string) =>
     fc
@@ -348,6 +349,20 @@ async function otherModels(): Promise<{ tenant: TestTenant; models: Model[] }> {
       ],
       sorts: columns('device_name', 'created_at'),
       default_sort: 'device_name',
+    },
+    {
+      path: '/provisioning',
+      rows: await rows('provisioning'),
+      key: 'id',
+      filters: [
+        exact('router_id', [...routers, plans[0]]),
+        exact('customer_id', [customer!.id, plans[0]]),
+        exact('kind', ['ppp_secret', 'simple_queue', 'hotspot_user', 'ip_pool', 'nat_rule']),
+        exact('status', ['pending', 'in_sync', 'drifted', 'conflict', 'failed']),
+        exact('setup', ['isolir', 'x']),
+      ],
+      sorts: columns('created_at', 'updated_at', 'next_attempt_at'),
+      default_sort: '-created_at',
     },
     {
       path: '/monitoring/alerts',
@@ -495,6 +510,7 @@ describe('pages, filters and order', () => {
         sort: ['password'],
         fields: ['password,nothing'],
       },
+      '/provisioning': { router_id: ['1'], customer_id: ['null'], kind: ['pool', ''], status: ['dead'], setup: [''], sort: ['key', 'secret_hash'], fields: ['secret_hash'] }, // prettier-ignore
       '/monitoring/alerts': { status: ['closed'], type: ['fire'], entity_id: ['1'], opened_at_from: day, opened_at_to: day, opened_at: ['2026-01-01'], sort: ['type'] }, // prettier-ignore
     };
     const cases = Object.entries(bad).flatMap(([path, params]) =>

@@ -554,7 +554,8 @@ describe('a router or bridge that is away', () => {
     for (let at = 0; at < times; at++) {
       await world.makeDue();
       const now = Date.now();
-      await world.look({ env: { ...env, PROVISIONING_QUEUE: queue }, now, random: () => 0.5 });
+      const still = { now, elapsed_ms: () => 0, random: () => 0.5 };
+      await world.look({ env: { ...env, PROVISIONING_QUEUE: queue }, ...still });
       const [item] = (await world.read(customer_id)).items;
       tries.push({ attempts: item!.attempts, delay_ms: Date.parse(item!.next_attempt_at!) - now });
     }

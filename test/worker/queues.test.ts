@@ -1,11 +1,4 @@
-import {
-  createExecutionContext,
-  createMessageBatch,
-  createScheduledController,
-  env,
-  getQueueResult,
-  waitOnExecutionContext,
-} from 'cloudflare:test';
+import { createExecutionContext, createScheduledController, env, waitOnExecutionContext } from 'cloudflare:test';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { sweep, sweepTenant } from '../../src/jobs/sweep.ts';
@@ -21,11 +14,11 @@ import {
   makeTestAmbient,
   makeTestContext,
   NetworkTenant,
-  recordQueue,
   takeRouterAway,
   uniqueName,
   waitUntil,
 } from '../support/network-world.ts';
+import { addWaitingLine, consume, recordQueues } from '../support/queues.ts';
 import { TestTenant } from '../support/world.ts';
 
 // failures that a test brings about are not for the report
@@ -35,20 +28,6 @@ afterEach(async () => {
   vi.restoreAllMocks();
   await clearFaults();
 });
-
-/** What the consumer says of each message: it is done with it, or wants it again. */
-async function consume<T>(queue: string, bodies: T[]): Promise<string[]> {
-  const messages = bodies.map((body, at) => ({ id: `m${at}`, timestamp: new Date(), attempts: 1, body }));
-  const batch = createMessageBatch<T>(queue, messages);
-  const execution = createExecutionContext();
-  await worker.queue!(batch as never, env, execution);
-  const result = await getQueueResult(batch, execution);
-  expect([result.outcome, result.retryBatch.retry, result.ackAll]).toEqual(['ok', false, false]);
-  return messages.map(({ id }) => {
-    if (result.retryMessages.some(message => message.msgId === id)) return 'retry';
-    return result.explicitAcks.includes(id) ? 'ack' : 'nothing';
-  });
-}
 
 /** In how many seconds a message that was tried so often is wanted again. */
 async function askDelay(body: ProvisioningMessage, attempts: number): Promise<number | undefined> {
@@ -60,28 +39,9 @@ async function askDelay(body: ProvisioningMessage, attempts: number): Promise<nu
   return delay;
 }
 
-/** Both queues only note what they are told. */
-function recordQueues() {
-  const provisioning = recordQueue<ProvisioningMessage>();
-  const jobs = recordQueue<JobMessage>();
-  const quiet = { ...env, PROVISIONING_QUEUE: provisioning.queue, JOBS_QUEUE: jobs.queue };
-  return { provisioning: provisioning.sent, jobs: jobs.sent, env: quiet };
-}
-
 async function setTenantStatus(id: string, status: string): Promise<void> {
   await env.DIRECTORY_DB.prepare('UPDATE tenants SET status = ?1 WHERE id = ?2').bind(status, id).run();
   forgetDirectory();
-}
-
-/** A line that waits for its router, without a message that would wake anybody. */
-async function addWaitingLine(world: NetworkTenant) {
-  const { id, pppoe_username } = await world.addLine((await world.addPlan()).id);
-  await world.query(
-    `UPDATE provisioning SET desired = json_set(desired, '$.disabled', json('true')), generation = generation + 1,
-       status = 'pending', next_attempt_at = 1 WHERE customer_id = ?1`,
-    id,
-  );
-  return { id: id as string, name: pppoe_username as string };
 }
 
 const isDisabled = async (name: string) => (await findSecret(name))?.disabled === 'true';

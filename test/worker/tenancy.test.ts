@@ -13,7 +13,7 @@ import { forgetTenants } from '../../src/tenancy/directory.ts';
 import { claimDatabase, settleHalfDoneSignUps } from '../../src/tenancy/pool.ts';
 import { acceptsOf, CONTENT_TYPE, fillPath, fittingBody, isOfBridge, isPublic, nameOf, sampleBatch, sampleBody } from '../support/contract.ts'; // prettier-ignore
 import { callWith, dumpDatabase } from '../support/direct.ts';
-import { type Answer, call, newAddress, PASSWORD, TestBridge, TestTenant } from '../support/world.ts';
+import { addEntry, type Answer, call, newAddress, PASSWORD, TestBridge, TestTenant } from '../support/world.ts';
 
 afterEach(() => {
   vi.useRealTimers();
@@ -410,6 +410,7 @@ describe('nothing of another tenant', () => {
       'ip-pools': pool.id,
       devices: device.id,
       monitoring: alert_id,
+      provisioning: await addEntry(tenant, router.id, mark),
     };
     return { tenant, bridge, mark, users, ids };
   }

@@ -1,5 +1,5 @@
 import { importJWK } from 'jose';
-import { and, eq, gt, isNull, sql } from 'drizzle-orm';
+import { and, eq, gt, isNull, sql, type SQL } from 'drizzle-orm';
 import { seal } from '../../auth/sealing.ts';
 import { formatTenantSecret, hashSecret, makeSecret, parseTenantSecret } from '../../auth/tokens.ts';
 import type { Context } from '../../context.ts';
@@ -9,9 +9,17 @@ import { invalidField, notFound, unauthorized } from '../../errors.ts';
 import { diffChanges } from '../../events/event.ts';
 import { toIso } from '../../lib/time.ts';
 import type { EnrolAnswer, EnrolRequest } from '../../protocol/messages.ts';
+import { retryBridge } from '../../provisioning/settle-circuit.ts';
+import { routers } from '../routers/table.ts';
 import { bridges, one_time_tokens, type BridgeRow } from './table.ts';
 
 const TOKEN_LIVES_MS = 60 * 60_000;
+
+export const selectItsRouters = (ctx: Context, bridge_id: string | SQL) =>
+  ctx.db.orm
+    .select({ id: routers.id })
+    .from(routers)
+    .where(sql`${routers.bridge_id} = ${bridge_id}`);
 
 /** A token for one enrolment, within the hour. Asking again ends the one before. */
 export async function issueEnrolmentToken(ctx: Context, bridge_id: string) {
@@ -47,12 +55,14 @@ export async function enrolBridge(ctx: Context, body: EnrolRequest): Promise<Enr
     isNull(one_time_tokens.used_at),
     gt(one_time_tokens.expires_at, toIso(ctx.now)),
   );
-  const [[bridge]] = await read(
+  const its_id = sql`(SELECT subject_id FROM ${one_time_tokens} WHERE ${open})`;
+  const [[bridge], its_routers] = await read(
     ctx,
     ctx.db.orm
       .select()
       .from(bridges)
-      .where(sql`${bridges.id} = (SELECT subject_id FROM ${one_time_tokens} WHERE ${open})`),
+      .where(sql`${bridges.id} = ${its_id}`),
+    selectItsRouters(ctx, its_id),
   );
   if (!bridge) throw unauthorized('The enrolment token is wrong, spent or older than an hour.');
   await importJWK(body.public_key, 'ECDH-ES').catch(() => {
@@ -74,12 +84,13 @@ export async function enrolBridge(ctx: Context, body: EnrolRequest): Promise<Enr
     .where(open);
   await commit(
     { ...ctx, actor: { kind: 'bridge', id: bridge.id, name: bridge.name } },
-    [mustChange(spend, unauthorized()), updateRow(ctx, bridges, bridge, enrolled)],
+    [mustChange(spend, unauthorized()), updateRow(ctx, bridges, bridge, enrolled), ...retryBridge(ctx, bridge.id)],
     {
       type: 'bridge.enrolled',
       action: 'update',
       entity_id: bridge.id,
       changes: diffChanges(bridge, enrolled, { secrets: ['signing_secret', 'public_key'] }),
+      routers: its_routers.map(router => router.id),
     },
   );
   return { bridge_id: bridge.id, name: bridge.name, tenant_id: ctx.tenant.id, signing_secret };

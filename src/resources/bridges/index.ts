@@ -1,13 +1,15 @@
 import { eq, sql } from 'drizzle-orm';
 import { z } from 'zod';
 import { parseTenantSecret } from '../../auth/tokens.ts';
+import { read } from '../../db/session.ts';
 import { crud } from '../../http/crud.ts';
 import { endpoint } from '../../http/endpoint.ts';
 import { Id, Instant, line } from '../../http/fields.ts';
 import type { Resource } from '../../http/resource.ts';
 import { EnrolAnswer, EnrolRequest, ReportAnswer, ReportRequest } from '../../protocol/messages.ts';
+import { retryBridge } from '../../provisioning/settle-circuit.ts';
 import { resolveAlerts } from '../alerts/index.ts';
-import { checkBridgeUrl, enrolBridge, issueEnrolmentToken } from './actions.ts';
+import { checkBridgeUrl, enrolBridge, issueEnrolmentToken, selectItsRouters } from './actions.ts';
 import { takeReport } from './report.ts';
 import { bridges, CONNECTION_STATES, one_time_tokens } from './table.ts';
 
@@ -59,9 +61,11 @@ const { routes } = crud({
     omit: ['signing_secret', 'public_key', 'last_report_ms', 'spool_id', 'spool_number', 'last_measured_at'],
   },
   secrets: ['signing_secret', 'public_key'],
-  prepare: (ctx, sent) => {
+  prepare: async (ctx, sent, { id, before }) => {
     if (sent.url) checkBridgeUrl(ctx, sent.url);
-    return Promise.resolve({ columns: sent });
+    if (!before || sent.url === undefined || sent.url === before.url) return { columns: sent };
+    const [its_routers] = await read(ctx, selectItsRouters(ctx, id));
+    return { columns: sent, writes: retryBridge(ctx, id), routers: its_routers.map(router => router.id) };
   },
   beforeDelete: (ctx, row) => [
     ...resolveAlerts(ctx, 'bridge_offline', sql`SELECT ${row.id} AS entity_id, ${ctx.now} AS at`),

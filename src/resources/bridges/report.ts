@@ -8,6 +8,7 @@ import type { MeasurementBatch, ReportAnswer, ReportRequest, Watched } from '../
 import { hashText } from '../../protocol/signature.ts';
 import { accessOf, describeAccess, isReachable, sealForBridge } from '../../provisioning/bridge-client.ts';
 import { observeBridge, observeDevices, observeRouters, trustFirst } from '../../provisioning/observe.ts';
+import { wakeReturned } from '../../provisioning/settle-circuit.ts';
 import { devices, type DeviceRow } from '../devices/table.ts';
 import { line_measurements } from '../monitoring/table.ts';
 import { routers, type RouterRow } from '../routers/table.ts';
@@ -44,10 +45,10 @@ export async function takeReport(ctx: Context, report: ReportRequest): Promise<R
     .where(eq(bridges.id, bridge.id));
   const writes: Write[] = [
     spendTime(ctx, bridge.id, actor.signed_at_ms!),
-    ...(is_new ? storeBatch(ctx, bridge, batch, its_routers) : []),
     ...(is_here ? observeBridge(ctx, bridge, { version }) : [heard]),
+    ...(is_new ? storeBatch(ctx, bridge, batch, its_routers) : []),
   ];
-  await commit(ctx, writes);
+  wakeReturned(ctx, await commit(ctx, writes));
   return { batch_taken: batch !== null, watched: await describeWatched(ctx, report, bridge, its_routers, its_devices) };
 }
 

@@ -12,8 +12,10 @@ import { exactly } from '../../http/list.ts';
 import type { Resource } from '../../http/resource.ts';
 import { askRouter, findRouter } from '../../provisioning/ask-router.ts';
 import { probeRouter } from '../../provisioning/bridge-client.ts';
+import { CIRCUIT_STATES, circuitState } from '../../provisioning/circuit.ts';
 import { forgetRouter, trustFirst } from '../../provisioning/observe.ts';
 import { raiseRouter } from '../../provisioning/set-desired.ts';
+import { closeCircuit } from '../../provisioning/settle-circuit.ts';
 import { ProbeAnswer } from '../../protocol/messages.ts';
 import { bridges, CONNECTION_STATES } from '../bridges/index.ts';
 import { provisioning } from '../provisioning/table.ts';
@@ -89,6 +91,13 @@ const Router = z
     is_default: z.boolean(),
     status: z.enum(CONNECTION_STATES).describe('As it was when last spoken to.'),
     last_seen_at: Instant.nullable(),
+    circuit: z
+      .object({
+        state: z.enum(CIRCUIT_STATES),
+        failures: z.int().min(0).describe('Calls in a row that failed.'),
+        open_until: Instant.nullable().describe('When it is asked again by itself.'),
+      })
+      .describe('`open`: it failed again and again, and is left alone for a while; `half_open`: it is asked next.'),
     drift_checked_at: Instant.nullable().describe('When what it holds was last compared with what it must hold.'),
     identity: z.string().nullable(),
     board_name: z.string().nullable(),
@@ -99,7 +108,11 @@ const Router = z
   })
   .meta({ id: 'Router' });
 
-const toRouter = (row: RouterRow): z.input<typeof Router> => ({ ...row, password: MASK, has_password: true });
+const toRouter = (row: RouterRow, { now }: Context): z.input<typeof Router> => {
+  const { failures, open_until } = row.circuit ?? { failures: 0, open_until: null };
+  const circuit = { state: circuitState(row.circuit, now), failures, open_until };
+  return { ...row, password: MASK, has_password: true, circuit };
+};
 
 async function prepareRouter(
   ctx: Context,
@@ -125,7 +138,7 @@ async function prepareRouter(
   if (sent.password !== undefined)
     columns.password = await seal(ctx.env, { row_id: id, column: 'password' }, sent.password);
   const taken = sent.is_default && former ? takeDefault(ctx, former) : {};
-  if (before) return { ...taken, columns, ...recheck(ctx, before, columns) };
+  if (before) return recheck(ctx, before, columns, taken);
   const use_tls = sent.use_tls ?? false;
   const only_bridge = all_bridges.length === 1 ? all_bridges[0]!.id : null;
   return {
@@ -161,12 +174,20 @@ function recheck(
   ctx: Context,
   before: RouterRow,
   columns: Partial<RouterRow>,
-): Pick<Prepared<typeof routers>, 'writes' | 'routers'> {
+  taken: Pick<Prepared<typeof routers>, 'writes_before' | 'events'>,
+): Prepared<typeof routers> {
   const differs = ACCESS.some(column => columns[column] !== undefined && columns[column] !== before[column]);
-  if (!differs) return {};
+  if (!differs) return { ...taken, columns };
   const is_elsewhere = PLACE.some(column => columns[column] !== undefined && columns[column] !== before[column]);
   const writes = columns.is_active === false || is_elsewhere ? forgetRouter(ctx, before.id) : [];
-  return { writes: [...writes, ...raiseRouter(ctx, before.id)], routers: [before.id] };
+  return {
+    ...taken,
+    columns,
+    // what failed so far says nothing of how it is reached from now on
+    writes_before: [...(taken.writes_before ?? []), closeCircuit(ctx, before.id)],
+    writes: [...writes, ...raiseRouter(ctx, before.id)],
+    routers: [before.id],
+  };
 }
 
 /** One router is the default: making another one it takes it from this one, in the same batch and before. */
@@ -212,12 +233,10 @@ const RouterTest = ProbeAnswer.meta({ id: 'RouterTest' });
 /** Connects and signs in now; what was learned is kept on the router's row. */
 async function testRouter(ctx: Context, id: string): Promise<z.input<typeof RouterTest>> {
   const reached = await findRouter(ctx, id);
-  const answer = await askRouter(
-    ctx,
-    reached,
-    () => probeRouter(ctx, reached),
-    ({ identity, board_name, version }) => ({ identity, board_name, version }),
-  );
+  const answer = await askRouter(ctx, reached, () => probeRouter(ctx, reached), {
+    in_any_case: true,
+    learn: ({ identity, board_name, version }) => ({ identity, board_name, version }),
+  });
   if (answer.tls_fingerprint !== null) await commit(ctx, trustFirst(ctx, id, answer.tls_fingerprint));
   return answer;
 }

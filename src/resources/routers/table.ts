@@ -1,9 +1,10 @@
 import { integer, sqliteTable, text } from 'drizzle-orm/sqlite-core';
 import { bool, id, instant, json, timestamps } from '../../db/columns.ts';
 
-/** Failures in a row, and until when it isn't asked again by itself. */
+/** Failures in a row, since when, and until when it isn't asked again by itself. */
 export interface Circuit {
   failures: number;
+  since: string;
   open_until: string | null;
 }
 
