@@ -245,7 +245,7 @@ const ADMIN_ONLY = [
   /^(?!get).* \/service-plans/,
   /^(?!get).* \/(routers|bridges|ip-pools)(\/:id)?$/,
   /^post \/bridges\/:id\/enroll$/,
-  /^post \/routers\/:id\/reconcile$/,
+  /^post \/routers\/:id\/(reconcile|setup|setup\/rollback)$/,
   /^post \/provisioning\/:id\/adopt$/,
   /^(put|patch) \/settings$/,
   / \/users/,
@@ -376,7 +376,7 @@ async function addRows(tenant: TestTenant): Promise<Record<string, string>> {
     )
     .bind(alert_id, device.id, Date.now())
     .run();
-  const entry_id = await addEntry(tenant, router.id);
+  const entry_id = await addEntry(tenant, router.id, 'entri');
   const imported = await tenant.call('POST', '/imports/file', {
     query: { dry_run: true },
     headers: { 'content-type': 'text/plain' },

@@ -374,6 +374,9 @@ describe('what isn’t as it should be', () => {
     await takeRouterAway();
     await world.look();
     const state = await world.read(line.id);
-    expect(state).toMatchObject({ status: 'pending', items: [{ attempts: 1, desired: { disabled: true }, observed: { disabled: 'no' } }] });
+    expect(state).toMatchObject({
+      status: 'pending',
+      items: [{ attempts: 1, desired: { disabled: true }, observed: { disabled: 'no' } }],
+    });
   });
 });

@@ -410,7 +410,7 @@ describe('nothing of another tenant', () => {
       'ip-pools': pool.id,
       devices: device.id,
       monitoring: alert_id,
-      provisioning: await addEntry(tenant, router.id, mark),
+      provisioning: await addEntry(tenant, router.id, `${mark}-entri`),
     };
     return { tenant, bridge, mark, users, ids };
   }
