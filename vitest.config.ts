@@ -25,6 +25,7 @@ export default defineConfig({
                 LOG_REQUESTS: 'no',
                 ...inject('secrets'),
                 TEST_NETWORK: inject('network'),
+                TEST_SIMULATION: inject('simulation'),
               },
             },
           })),

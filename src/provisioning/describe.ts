@@ -107,10 +107,10 @@ function describeFields(entry: DesiredEntry, { plans, settings }: Task, row: Due
     return { ...entry, fields: { disabled: 'no' }, key: joinKey(row.desired as ListState) };
   if (row.kind !== 'simple_queue') return { ...entry, fields: ruleFields(row.desired as RuleState, settings) };
   const { profile, target } = row.desired as QueueState;
-  const speeds = plans.find(({ plan }) => plan.profile_name === profile) ?? null;
+  const speeds = plans.find(({ plan }) => plan.profile_name === profile);
   if (target === null) return 'The plan’s simple queue holds on to an address: the customer needs a static_ip.';
-  if (!speeds && profile !== settings.isolir_profile) return `No plan has the profile "${profile}" any more.`;
-  return { ...entry, fields: queueFields(target, speeds, settings) };
+  if (!speeds) return `No plan has the profile "${profile}" any more.`;
+  return { ...entry, fields: queueFields(target, speeds) };
 }
 
 const joinKey = ({ list, address }: ListState): string => `${list} ${address}`;

@@ -32,7 +32,7 @@ export interface SuspensionSettings {
   isolir_upload_kbps: number;
 }
 
-/** `profile` names the plan, or the profile of the suspended: what it says of speeds is looked up when it is applied. */
+/** `profile` names the plan, or the profile of the suspended: what it says is looked up when it is applied. */
 export type SecretState = {
   profile: string;
   disabled: boolean;
@@ -106,18 +106,18 @@ function secretRows(
   return [{ ...place, kind: 'ppp_secret', key: pppoe_username, desired }];
 }
 
-/** Where the plan says so; a plan without limits needs none. */
-function queueRows(customer: CustomerLine, plan: LinePlan, place: Place, profile = plan.profile_name): DesiredRow[] {
+/** Where the plan says so; a plan without limits needs none. It stays while the line is suspended: others cut it off. */
+function queueRows(customer: CustomerLine, plan: LinePlan, place: Place): DesiredRow[] {
   if (plan.shaping !== 'simple_queue' || plan.is_unlimited) return [];
   const key = nameQueue(plan.queue_name_template, customer);
-  return [{ ...place, kind: 'simple_queue', key, desired: { profile, target: customer.static_ip } }];
+  const desired = { profile: plan.profile_name, target: customer.static_ip };
+  return [{ ...place, kind: 'simple_queue', key, desired }];
 }
 
 /** A line without a sign-in is suspended by the address list, whatever the policy: nothing of it could be disabled. */
 function staticRows(customer: CustomerLine, plan: LinePlan, settings: SuspensionSettings, place: Place): DesiredRow[] {
   const { static_ip: address, status } = customer;
-  const isolated = status === 'suspended' && settings.suspension_policy === 'isolir';
-  const queues = queueRows(customer, plan, place, isolated ? settings.isolir_profile : plan.profile_name);
+  const queues = queueRows(customer, plan, place);
   if (status !== 'suspended' || !address) return queues;
   const list = settings.isolir_address_list;
   return [...queues, { ...place, kind: 'address_list', key: `${list} ${address}`, desired: { list, address } }];
@@ -273,13 +273,11 @@ export interface Speeds {
 
 const QUEUE = 'default-small/default-small';
 
-/** Target and limits; upload first. `speeds` null: those of the suspended. */
-export function queueFields(target: string, speeds: Speeds | null, isolir: SuspensionSettings): Record<string, string> {
-  const enabled = { target, disabled: 'no' };
-  if (!speeds) return { ...enabled, ...queueLimits(isolirRate(isolir)), parent: 'none', queue: QUEUE };
-  const { plan, settings } = speeds;
+/** Target and limits; upload first. */
+export function queueFields(target: string, { plan, settings }: Speeds): Record<string, string> {
   return {
-    ...enabled,
+    target,
+    disabled: 'no',
     ...queueLimits(planRateLimit(plan, settings)),
     parent: settings?.parent_queue ?? 'none',
     queue: settings?.queue_type ? `${settings.queue_type}/${settings.queue_type}` : QUEUE,

@@ -2,15 +2,7 @@ import { and, eq, isNotNull, or, sql } from 'drizzle-orm';
 import type { Context } from '../context.ts';
 import { read } from '../db/session.ts';
 import { provisioning, type ProvisioningRow } from '../resources/provisioning/table.ts';
-import type {
-  DesiredRow,
-  ListState,
-  PoolState,
-  QueueState,
-  RuleState,
-  SecretState,
-  SuspensionSettings,
-} from './desired.ts';
+import type { DesiredRow, ListState, PoolState, RuleState, SecretState, SuspensionSettings } from './desired.ts';
 import { writeRows, type DesiredChange } from './set-desired.ts';
 import { allowList, ISOLIR_SETUP } from './walled-garden.ts';
 
@@ -34,24 +26,19 @@ export async function followIsolir(
       .from(provisioning)
       .where(and(isNotNull(provisioning.desired), leans)),
   );
-  const renamed = rows.map(row => renameIsolir(row, before, after));
+  const renamed = rows.map(row => renameIsolir(row, after));
   const dropped = rows.filter((row, at) => row.key !== renamed[at]!.key);
   return writeRows(ctx, renamed, dropped);
 }
 
-function renameIsolir(row: ProvisioningRow, before: SuspensionSettings, after: SuspensionSettings): DesiredRow {
+function renameIsolir(row: ProvisioningRow, after: SuspensionSettings): DesiredRow {
   const { customer_id, router_id, key, kind } = row;
   const setup = row.setup ?? undefined;
   const own = { customer_id, router_id, setup };
-  const nameProfile = (name: string) => (name === before.isolir_profile ? after.isolir_profile : name);
   switch (kind) {
     case 'ppp_secret': {
       const desired = row.desired as SecretState;
-      return { ...own, kind, key, desired: { ...desired, profile: nameProfile(desired.profile) } };
-    }
-    case 'simple_queue': {
-      const desired = row.desired as QueueState;
-      return { ...own, kind, key, desired: { ...desired, profile: nameProfile(desired.profile) } };
+      return { ...own, kind, key, desired: { ...desired, profile: after.isolir_profile } };
     }
     case 'address_list': {
       const { address } = row.desired as ListState;
@@ -63,7 +50,8 @@ function renameIsolir(row: ProvisioningRow, before: SuspensionSettings, after: S
     case 'filter_rule':
     case 'nat_rule':
       return { ...own, kind, key, desired: row.desired as RuleState };
+    case 'simple_queue':
     case 'hotspot_user':
-      throw new Error('no hotspot user is isolated');
+      throw new Error(`nothing of a ${kind} follows these settings`);
   }
 }

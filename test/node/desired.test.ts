@@ -172,10 +172,8 @@ describe('desiredRows', () => {
           'q-{customer_code}-{pppoe_username}': `q-${customer.customer_code}-${pppoe_username ?? ''}`,
           '{full_name} {nobody}': `${customer.full_name} {nobody}`,
         }[wanted.queue_name_template];
-        const is_isolated = status === 'suspended' && policy.suspension_policy === 'isolir';
-        const slow = is_isolated && connection_type === 'static';
-        const profile = slow ? policy.isolir_profile : wanted.profile_name;
-        expect(queues).toMatchObject([{ key: name, desired: { profile, target: static_ip } }]);
+        const desired = { profile: wanted.profile_name, target: static_ip };
+        expect(queues).toMatchObject([{ key: name, desired }]);
       }),
       RUNS,
     );
@@ -196,16 +194,15 @@ describe('desiredRows', () => {
     );
   });
 
-  it('P27 a static line: served by its queue, suspended by the list and the slow queue, then served again', () => {
+  it('P27 a static line: served by its queue, suspended by the list, whatever the policy', () => {
     const kinds = (rows: DesiredRow[]) => rows.map(({ kind, key }) => `${kind} ${key}`);
     const suspended = { ...BUDI, status: 'suspended' } as const;
     expect(kinds(desiredRows(BUDI, QUEUED, POLICY))).toEqual(['simple_queue CUST00007']);
     const cut = desiredRows(suspended, QUEUED, POLICY);
     expect(kinds(cut)).toEqual(['simple_queue CUST00007', 'address_list isolir 10.0.0.5']);
-    expect(queuesOf(cut)[0]!.desired).toEqual({ profile: 'isolir', target: '10.0.0.5' });
+    expect(queuesOf(cut)[0]!.desired).toEqual({ profile: 'p10', target: '10.0.0.5' });
     const disabled = desiredRows(suspended, QUEUED, { ...POLICY, suspension_policy: 'disable' });
-    expect(kinds(disabled)).toEqual(kinds(cut));
-    expect(queuesOf(disabled)[0]!.desired).toEqual({ profile: 'p10', target: '10.0.0.5' });
+    expect(disabled).toEqual(cut);
     expect(kinds(desiredRows(suspended, { ...QUEUED, shaping: 'profile' }, POLICY))).toEqual([
       'address_list isolir 10.0.0.5',
     ]);
@@ -354,7 +351,7 @@ describe('queueFields', () => {
   const NOTHING_MORE = { parent: 'none', queue: 'default-small/default-small' };
 
   it('P26 limits upload and download in bits, upload first, and bursts one by one', () => {
-    expect(queueFields('10.0.0.5', { plan: PLAN, settings: NO_SETTINGS }, POLICY)).toEqual({
+    expect(queueFields('10.0.0.5', { plan: PLAN, settings: NO_SETTINGS })).toEqual({
       target: '10.0.0.5',
       'max-limit': '5000000/10000000',
       'limit-at': '0/0',
@@ -376,7 +373,7 @@ describe('queueFields', () => {
       queue_type: 'pcq-rumah',
       parent_queue: 'induk',
     };
-    expect(queueFields('10.0.0.0/29', { plan: PLAN, settings: more }, POLICY)).toEqual({
+    expect(queueFields('10.0.0.0/29', { plan: PLAN, settings: more })).toEqual({
       target: '10.0.0.0/29',
       'max-limit': '5000000/10000000',
       'limit-at': '0/0',
@@ -389,7 +386,7 @@ describe('queueFields', () => {
       disabled: 'no',
     });
     const own = { ...PLAN, rate_limit: '2M/3M 4M/6M 1M/2M 8/10 5 512k/1M' };
-    expect(queueFields('10.0.0.5', { plan: own, settings: null }, POLICY)).toEqual({
+    expect(queueFields('10.0.0.5', { plan: own, settings: null })).toEqual({
       target: '10.0.0.5',
       'max-limit': '2000000/3000000',
       'limit-at': '512000/1000000',
@@ -402,21 +399,10 @@ describe('queueFields', () => {
     });
   });
 
-  it('P27 has the rates of the suspended where there is no plan, and never lets them through unlimited', () => {
-    fc.assert(
-      fc.property(suspension, policy => {
-        const fields = queueFields('10.0.0.5', null, policy);
-        expect(fields['max-limit']).toBe(`${policy.isolir_upload_kbps * 1000}/${policy.isolir_download_kbps * 1000}`);
-        expect(fields['burst-limit']).toBe('0/0');
-      }),
-      RUNS,
-    );
-  });
-
   it('never says 0 where a limit is meant, is never empty, and sets nothing but what a queue may be told', () => {
     fc.assert(
-      fc.property(plan, fc.option(settings, { nil: null }), suspension, (wanted, more, policy) => {
-        const fields = queueFields('10.0.0.5', { plan: wanted, settings: more }, policy);
+      fc.property(plan, fc.option(settings, { nil: null }), (wanted, more) => {
+        const fields = queueFields('10.0.0.5', { plan: wanted, settings: more });
         for (const [property, value] of Object.entries(fields)) {
           expect(KINDS.simple_queue.properties).toHaveProperty(property);
           expect(value).not.toMatch(/^$|NaN|undefined|null|Infinity|\de/);

@@ -1,10 +1,11 @@
 import type { Env as WorkerEnv } from '../../src/env.ts';
-import type { TestNetwork } from './network.ts';
+import type { SimulationSetup, TestNetwork } from './network.ts';
 
 declare global {
   namespace Cloudflare {
     interface Env extends WorkerEnv {
       TEST_NETWORK: TestNetwork;
+      TEST_SIMULATION: SimulationSetup;
     }
   }
 }

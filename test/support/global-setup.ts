@@ -10,13 +10,32 @@ import { makeLog } from '../../bridge/log.ts';
 import { startBridge } from '../../bridge/run.ts';
 import { startSimulator } from '../../bridge/simulator/server.ts';
 import { makeSecrets } from '../../scripts/keys.ts';
-import type { TestNetwork } from './network.ts';
+import type { SimulationSetup, TestBridgeAccess, TestNetwork } from './network.ts';
+import { readSimulationOptions, startSimulationNetwork } from './simulation-network.ts';
 
 declare module 'vitest' {
   export interface ProvidedContext {
     secrets: Record<string, string>;
     network: TestNetwork;
+    simulation: SimulationSetup;
   }
+}
+
+/** The folder of a bridge that has enrolled, and what the Worker knows of it. */
+async function enrolInFolder(): Promise<{ state_dir: string; known: Omit<TestBridgeAccess, 'url'> }> {
+  const state_dir = await mkdtemp(path.join(tmpdir(), 'rukun-test-'));
+  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const { kty, crv, x, y, d } = privateKey.export({ format: 'jwk' });
+  const identity = { bridge_id: randomUUID(), signing_secret: randomBytes(32).toString('base64url') };
+  await writeConfig(state_dir, {
+    ...identity,
+    tenant_id: randomUUID(),
+    name: 'test',
+    cloud_url: 'http://127.0.0.1',
+    private_key: { kty, crv, x, y, d } as BridgeConfig['private_key'],
+  });
+  const public_key = { kty, crv, x, y } as TestBridgeAccess['public_key'];
+  return { state_dir, known: { id: identity.bridge_id, signing_secret: identity.signing_secret, public_key } };
 }
 
 /** A router that hangs: it takes whoever comes, and never answers. */
@@ -35,30 +54,17 @@ async function startSilence() {
   return { port: (server.address() as AddressInfo).port, stop };
 }
 
+const makeCredentials = () => ({ username: 'rukun', password: randomBytes(9).toString('hex') });
+
 async function startNetwork() {
-  const state_dir = await mkdtemp(path.join(tmpdir(), 'rukun-test-'));
-  const credentials = { username: 'rukun', password: randomBytes(9).toString('hex') };
+  const { state_dir, known } = await enrolInFolder();
+  const credentials = makeCredentials();
   const simulator = await startSimulator({ port: 0, control_port: 0, ...credentials });
-  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-  const { kty, crv, x, y, d } = privateKey.export({ format: 'jwk' });
-  const identity = { bridge_id: randomUUID(), signing_secret: randomBytes(32).toString('base64url') };
-  await writeConfig(state_dir, {
-    ...identity,
-    tenant_id: randomUUID(),
-    name: 'test',
-    cloud_url: 'http://127.0.0.1',
-    private_key: { kty, crv, x, y, d } as BridgeConfig['private_key'],
-  });
   const bridge = await startBridge({ state_dir, port: 0, log: makeLog(() => {}) });
   const silence = await startSilence();
   const network: TestNetwork = {
     silent_port: silence.port,
-    bridge: {
-      id: identity.bridge_id,
-      url: `http://127.0.0.1:${bridge.port}`,
-      signing_secret: identity.signing_secret,
-      public_key: { kty, crv, x, y } as TestNetwork['bridge']['public_key'],
-    },
+    bridge: { ...known, url: `http://127.0.0.1:${bridge.port}` },
     router: {
       host: '127.0.0.1',
       port: simulator.port,
@@ -75,9 +81,24 @@ async function startNetwork() {
   return { network, stop };
 }
 
+async function startSimulation() {
+  const { state_dir, known } = await enrolInFolder();
+  const { bridge_url, routers, control_url, stop } = await startSimulationNetwork(state_dir, makeCredentials());
+  const setup: SimulationSetup = {
+    bridge: { ...known, url: bridge_url },
+    routers,
+    control_url,
+    options: readSimulationOptions(),
+  };
+  return { setup, stop: () => stop().then(() => rm(state_dir, { recursive: true })) };
+}
+
 export default async function ({ provide }: TestProject) {
-  const { network, stop } = await startNetwork();
+  const [{ network, stop }, simulation] = await Promise.all([startNetwork(), startSimulation()]);
   provide('secrets', { ...(await makeSecrets()) });
   provide('network', network);
-  return stop;
+  provide('simulation', simulation.setup);
+  return async () => {
+    await Promise.all([stop(), simulation.stop()]);
+  };
 }

@@ -95,7 +95,7 @@ export interface Faults {
   no_sensitive?: boolean;
 }
 
-const NO_FAULTS: Required<Faults> = {
+export const NO_FAULTS: Required<Faults> = {
   refuse: false,
   silent_after_accept: false,
   delay_ms: 0,
@@ -297,8 +297,11 @@ export class NetworkTenant {
   }
 }
 
-async function enrolBridge(tenant: TestTenant, url = env.TEST_NETWORK.bridge.url): Promise<string> {
-  const { signing_secret, public_key } = env.TEST_NETWORK.bridge;
+export async function enrolBridge(
+  tenant: TestTenant,
+  url = env.TEST_NETWORK.bridge.url,
+  { signing_secret, public_key } = env.TEST_NETWORK.bridge,
+): Promise<string> {
   const { id } = await tenant.post('/bridges', { name: 'Kantor', url });
   const sealed = await seal(env, { row_id: id, column: 'signing_secret' }, signing_secret);
   const database = await tenant.database();

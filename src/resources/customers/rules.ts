@@ -105,8 +105,8 @@ export function takesAddress(before: CustomerRow, after: CustomerRow): boolean {
   return needs(after) && (!needs(before) || moves);
 }
 
-/** It has an address on a router that it didn't have before, or had no more. */
-export const comesToAddress = (before: CustomerRow, after: CustomerRow): boolean =>
-  before.static_ip !== after.static_ip ||
-  before.router_id !== after.router_id ||
-  (before.status === 'terminated' && after.status !== 'terminated');
+/** It has an address on a router that it didn't have before, or had no more. An ended line needs none. */
+export function comesToAddress(before: CustomerRow, after: CustomerRow): boolean {
+  const is_another = before.static_ip !== after.static_ip || before.router_id !== after.router_id;
+  return after.status !== 'terminated' && (is_another || before.status === 'terminated');
+}
