@@ -1,26 +1,21 @@
+import './quiet-env.ts';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { createServer, type AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
+import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { createRukunClient, signIn, unwrap, type RukunClient } from '../client/index.ts';
-import { makePassword } from './demo.ts';
-import { makeRouterExport } from './demo-isp.ts';
+import { unwrap } from '../client/index.ts';
 import { measureSecretPrints } from '../bridge/test/measure-secrets.ts';
-import { makeSecrets } from './keys.ts';
-import { buildWorker, serveWorker } from './local-worker.ts';
+import { BenchNetwork, importSecrets, waitForEntries } from './bench-network.ts';
+import { makeRouterExport } from './demo-isp.ts';
 
 /**
  * `npm run bench`: what reads cost with 10,000 customers (round trips, rows, and time as a ratio to a route that does
- * nothing), how long an import of 1,000 secrets takes from upload to the router's confirmation, what one silent router of
- * ten costs the others, and the bridge's memory.
+ * nothing), how long an import of 1,000 secrets takes from upload to the router's confirmation, the commands sent to
+ * routers, what one silent router costs the others, and the bridge's memory.
  */
 
 const CUSTOMERS = 10_000;
 const REPEATS = 30;
-const state_dir = mkdtempSync(path.join(tmpdir(), 'rukun-bench-'));
 const say = (line: string) => process.stdout.write(`${line}\n`);
 
 interface LogLine {
@@ -29,41 +24,6 @@ interface LogLine {
   rows_read?: number;
 }
 const log = new Map<string, LogLine>();
-
-async function findFreePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  return port;
-}
-
-const password = makePassword();
-
-async function signUp(url: string, slug: string): Promise<RukunClient> {
-  const email = `admin@${slug}.example`;
-  const body = { slug, name: slug, admin_name: 'Bench', admin_email: email, admin_password: password };
-  unwrap(await createRukunClient({ url }).POST('/api/v1/tenants', { body }));
-  return (await signIn({ url, tenant: slug }, { email, password })).client;
-}
-
-async function importSecrets(client: RukunClient, count: number, router_id?: string) {
-  const job = unwrap(
-    await client.POST('/api/v1/imports/file', {
-      params: { query: { router_id } },
-      body: makeRouterExport(count),
-      bodySerializer: text => text,
-      headers: { 'Content-Type': 'text/plain' },
-    }),
-  );
-  for (;;) {
-    const { finished_at, succeeded } = unwrap(
-      await client.GET('/api/v1/jobs/{id}', { params: { path: { id: job.id } } }),
-    );
-    if (finished_at) return succeeded;
-    await sleep(20);
-  }
-}
 
 interface Measured {
   route: string;
@@ -89,12 +49,13 @@ async function measure(url: string, token: string, route: string): Promise<Measu
   return { route, ms: times.sort((a, b) => a - b)[REPEATS >> 1]!, round_trips, rows_read };
 }
 
-async function benchReads(url: string): Promise<void> {
-  const client = await signUp(url, 'bench-reads');
+async function benchReads(network: BenchNetwork): Promise<void> {
+  const { url } = network;
+  const client = await network.signUp('bench-reads');
   const began = performance.now();
-  const imported = await importSecrets(client, CUSTOMERS);
+  const imported = await importSecrets(client, makeRouterExport(CUSTOMERS));
   say(`import of ${imported} secrets, upload to last customer: ${Math.round(performance.now() - began)} ms`);
-  const { session } = await signIn({ url, tenant: 'bench-reads' }, { email: 'admin@bench-reads.example', password });
+  const { session } = await network.signIn('bench-reads');
   const [customer] = unwrap(await client.GET('/api/v1/customers', { params: { query: { page: 500 } } }));
   const plan = customer!.service_plan_id;
   const routes = [
@@ -140,76 +101,34 @@ async function benchReads(url: string): Promise<void> {
   }
 }
 
-const children: ChildProcess[] = [];
-
-async function startProgram(args: string[], env: Record<string, string> = {}): Promise<ChildProcess> {
-  const child = spawn(process.execPath, ['bridge/main.ts', ...args], {
-    env: { ...process.env, ...env, RUKUN_END_WITH_PARENT: '1' },
-    stdio: ['ignore', 'pipe', 'ignore'],
-  });
-  children.push(child);
-  for await (const chunk of child.stdout!) if (String(chunk).includes('listening on')) break;
-  return child;
-}
-
 /** Resident memory in MB, as Linux tells it. */
 const memoryOf = (child: ChildProcess) =>
   Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${child.pid}/status`, 'utf8'))![1]) / 1024;
 
-async function benchAdoption(url: string): Promise<void> {
-  const client = await signUp(url, 'bench-router');
-  const [router_port, bridge_port] = [await findFreePort(), await findFreePort()];
-  const rsc = path.join(state_dir, 'empty.rsc');
-  await startProgram(
-    ['simulate', '--port', String(router_port), '--user', 'r', '--password-env', 'RP', '--state', rsc],
-    { RP: password },
-  );
-  const bridge = unwrap(
-    await client.POST('/api/v1/bridges', { body: { name: 'b', url: `http://127.0.0.1:${bridge_port}` } }),
-  );
-  const { token } = unwrap(await client.POST('/api/v1/bridges/{id}/enroll', { params: { path: { id: bridge.id } } }));
-  const bridge_state = path.join(state_dir, 'bridge');
-  const enrol = ['bridge/main.ts', 'enroll', '--url', url, '--state', bridge_state];
-  await once(
-    spawn(process.execPath, enrol, { env: { ...process.env, RUKUN_ENROLMENT_TOKEN: token }, stdio: 'ignore' }),
-    'exit',
-  );
-  const daemon = await startProgram(['run', '--port', String(bridge_port), '--state', bridge_state]);
-  const access = { host: '127.0.0.1', port: router_port, username: 'r', password };
-  const router = unwrap(await client.POST('/api/v1/routers', { body: { name: 'r', ...access } }));
-  const idle = memoryOf(daemon);
+async function benchAdoption(network: BenchNetwork): Promise<void> {
+  const client = await network.signUp('bench-router');
+  const { port } = await network.startRouter('/ip pool\nadd name=pool-pppoe ranges=10.10.0.2-10.10.7.254\n');
+  const { child } = await network.startBridge(client);
+  const router_id = await network.addRouter(client, 'r', port);
+  const idle = memoryOf(child);
   const began = performance.now();
-  await importSecrets(client, 1000, router.id);
+  await importSecrets(client, makeRouterExport(1000), router_id);
   const imported = performance.now();
-  const list = { params: { query: { action: 'apply', per_page: 1 } } };
-  for (;;) {
-    const { data } = await client.GET('/api/v1/audit-logs', list);
-    if ((data?.meta.total ?? 0) >= 1000) break;
-    await sleep(50);
-  }
+  await waitForEntries(client, 1000);
   say(`\nimport of 1000 secrets, upload to last customer: ${Math.round(imported - began)} ms`);
   say(
     `… and until the router confirmed them all (an empty one: 1000 secrets made): ${Math.round(performance.now() - began)} ms`,
   );
-  say(`memory of the bridge: ${Math.round(idle)} MB idle, ${Math.round(memoryOf(daemon))} MB after 1000 secrets`);
+  say(`memory of the bridge: ${Math.round(idle)} MB idle, ${Math.round(memoryOf(child))} MB after 1000 secrets`);
 }
 
-buildWorker(path.join(state_dir, 'build'));
-const worker = await serveWorker({
-  build_dir: path.join(state_dir, 'build'),
-  port: await findFreePort(),
-  pool_size: 2,
-  bindings: { ...(await makeSecrets()), SIGNUP: 'open', ALLOW_LOOPBACK_BRIDGE: 'yes' },
-  onLog: line => {
-    const entry = line.startsWith('{') ? (JSON.parse(line) as LogLine) : {};
-    if (entry.request_id) log.set(entry.request_id, entry);
-  },
-});
 async function benchPrints(): Promise<void> {
   say('\nprinting a router with 2,000 secrets: rows, commands, bytes');
   for (const { what, rows, commands, bytes } of await measureSecretPrints(2000))
     say(`  ${what.padEnd(32)} ${rows} ${commands} ${bytes}`);
 }
+
+const children: ChildProcess[] = [];
 
 /** Programs of their own, since each looks at a process by itself. */
 async function runProgram(file: string, ...args: string[]): Promise<void> {
@@ -219,15 +138,19 @@ async function runProgram(file: string, ...args: string[]): Promise<void> {
   await once(child, 'exit');
 }
 
+const network = await BenchNetwork.start(2, line => {
+  const entry = line.startsWith('{') ? (JSON.parse(line) as LogLine) : {};
+  if (entry.request_id) log.set(entry.request_id, entry);
+});
 try {
-  await benchReads(worker.url);
-  await benchAdoption(worker.url);
+  await benchReads(network);
+  await benchAdoption(network);
   await benchPrints();
+  await runProgram('scripts/bench-commands.ts');
   await runProgram('scripts/bench-routers.ts');
   await runProgram('bridge/test/fuzz.ts', '--seconds', '10');
   await runProgram('bridge/test/memory-check.ts');
 } finally {
   for (const child of children) child.kill();
-  await worker.stop();
-  rmSync(state_dir, { recursive: true });
+  await network.stop();
 }

@@ -1,0 +1,193 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, type AddressInfo, type Server } from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { createRukunClient, signIn, unwrap, type RukunClient } from '../client/index.ts';
+import { makePassword } from './demo.ts';
+import { makeSecrets } from './keys.ts';
+import { buildWorker, serveWorker } from './local-worker.ts';
+
+/** What the benchmarks run on: a Worker with its databases, bridges and simulated routers as programs of their own. */
+
+/** A line of a bridge's log: what one apply cost. */
+export interface Applied {
+  entries: number;
+  bad: number;
+  sessions_ended: number;
+  commands_sent: number;
+}
+
+export interface BenchBridge {
+  child: ChildProcess;
+  /** Newest last. */
+  applied: Applied[];
+}
+
+export interface BenchRouter {
+  port: number;
+  control_url: string;
+}
+
+const LIMITS = { LIMIT_SIGNUP_PER_HOUR: '100', LIMIT_SIGNIN_PER_MINUTE: '100', LIMIT_USER_PER_MINUTE: '100000', LIMIT_ADDRESS_PER_MINUTE: '100000' }; // prettier-ignore
+
+export async function listen(server: Server): Promise<number> {
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  return (server.address() as AddressInfo).port;
+}
+
+async function findFreePort(): Promise<number> {
+  const server = createServer();
+  const port = await listen(server);
+  server.close();
+  return port;
+}
+
+export class BenchNetwork {
+  readonly url: string;
+  readonly state_dir: string;
+  readonly password: string;
+  readonly children: ChildProcess[] = [];
+  readonly #stop: () => Promise<void>;
+
+  private constructor(url: string, state_dir: string, password: string, stop: () => Promise<void>) {
+    this.url = url;
+    this.state_dir = state_dir;
+    this.password = password;
+    this.#stop = stop;
+  }
+
+  static async start(tenants: number, onLog?: (line: string) => void): Promise<BenchNetwork> {
+    const state_dir = mkdtempSync(path.join(tmpdir(), 'rukun-bench-'));
+    const build_dir = path.join(state_dir, 'build');
+    buildWorker(build_dir);
+    const worker = await serveWorker({
+      build_dir,
+      port: await findFreePort(),
+      pool_size: tenants,
+      bindings: { ...(await makeSecrets()), SIGNUP: 'open', ALLOW_LOOPBACK_BRIDGE: 'yes', ...LIMITS },
+      ...(onLog && { onLog }),
+    });
+    return new BenchNetwork(worker.url, state_dir, makePassword(), () => worker.stop());
+  }
+
+  async signUp(slug: string): Promise<RukunClient> {
+    const email = `admin@${slug}.example`;
+    const body = { slug, name: slug, admin_name: 'Bench', admin_email: email, admin_password: this.password };
+    unwrap(await createRukunClient({ url: this.url }).POST('/api/v1/tenants', { body }));
+    return (await this.signIn(slug)).client;
+  }
+
+  signIn(slug: string) {
+    return signIn({ url: this.url, tenant: slug }, { email: `admin@${slug}.example`, password: this.password });
+  }
+
+  /** An empty one, unless told what stands there. */
+  async startRouter(rsc = ''): Promise<BenchRouter> {
+    const [port, control_port] = [await findFreePort(), await findFreePort()];
+    const state = path.join(this.state_dir, `router-${port}.rsc`);
+    if (rsc !== '') writeFileSync(state, rsc);
+    const access = [
+      '--port',
+      String(port),
+      '--user',
+      'r',
+      '--password-env',
+      'RP',
+      '--control-port',
+      String(control_port),
+    ];
+    await this.#startProgram(['simulate', ...access, '--state', state], { RP: this.password });
+    return { port, control_url: `http://127.0.0.1:${control_port}` };
+  }
+
+  async addRouter(client: RukunClient, name: string, port: number): Promise<string> {
+    const access = { name, host: '127.0.0.1', port, username: 'r', password: this.password };
+    return unwrap(await client.POST('/api/v1/routers', { body: access })).id;
+  }
+
+  /** Enrolled, and running. */
+  async startBridge(client: RukunClient): Promise<BenchBridge> {
+    const port = await findFreePort();
+    const body = { name: 'b', url: `http://127.0.0.1:${port}` };
+    const { id } = unwrap(await client.POST('/api/v1/bridges', { body }));
+    const { token } = unwrap(await client.POST('/api/v1/bridges/{id}/enroll', { params: { path: { id } } }));
+    const state = path.join(this.state_dir, `bridge-${port}`);
+    const env = { ...process.env, RUKUN_ENROLMENT_TOKEN: token };
+    const enrol = ['bridge/main.ts', 'enroll', '--url', this.url, '--state', state];
+    await once(spawn(process.execPath, enrol, { env, stdio: 'ignore' }), 'exit');
+    const applied: Applied[] = [];
+    const note = (line: string) => {
+      const told = line.startsWith('{') ? (JSON.parse(line) as { event: string } & Applied) : null;
+      if (told?.event === 'applied') applied.push(told);
+    };
+    const child = await this.#startProgram(['run', '--port', String(port), '--state', state], {}, note);
+    return { child, applied };
+  }
+
+  /** Resolves once it says that it listens. */
+  async #startProgram(
+    args: string[],
+    env: Record<string, string>,
+    onLine: (line: string) => void = () => {},
+  ): Promise<ChildProcess> {
+    const child = spawn(process.execPath, ['bridge/main.ts', ...args], {
+      env: { ...process.env, ...env, RUKUN_END_WITH_PARENT: '1' },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    this.children.push(child);
+    // it says on one that it listens, and logs on the other
+    createInterface({ input: child.stderr! }).on('line', onLine);
+    const lines = createInterface({ input: child.stdout! });
+    await new Promise<void>((resolve, reject) => {
+      child.once('exit', () => reject(new Error(`bridge/main.ts ${args[0]} ended`)));
+      lines.on('line', line => {
+        if (line.includes('listening on')) resolve();
+      });
+    });
+    return child;
+  }
+
+  endPrograms(): void {
+    for (const child of this.children.splice(0)) child.kill();
+  }
+
+  async stop(): Promise<void> {
+    this.endPrograms();
+    await this.#stop();
+    rmSync(this.state_dir, { recursive: true });
+  }
+}
+
+/** Until the routers have confirmed so many entries, and none is left that waits. */
+export async function waitForEntries(client: RukunClient, wanted: number): Promise<void> {
+  const count = async (status: 'in_sync' | 'pending') => {
+    const query = { status, per_page: 1 } as const;
+    return (await client.GET('/api/v1/provisioning', { params: { query } })).data?.meta.total ?? 0;
+  };
+  while ((await count('in_sync')) < wanted) await sleep(10);
+}
+
+/** A router's export becomes customers; gives how many, once the last one is there. */
+export async function importSecrets(client: RukunClient, rsc: string, router_id?: string): Promise<number> {
+  const job = unwrap(
+    await client.POST('/api/v1/imports/file', {
+      params: { query: { router_id } },
+      body: rsc,
+      bodySerializer: text => text,
+      headers: { 'Content-Type': 'text/plain' },
+    }),
+  );
+  for (;;) {
+    const { finished_at, succeeded } = unwrap(
+      await client.GET('/api/v1/jobs/{id}', { params: { path: { id: job.id } } }),
+    );
+    if (finished_at) return succeeded;
+    await sleep(20);
+  }
+}
+
+export const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[values.length >> 1]!;
