@@ -1,6 +1,6 @@
 import { type EntryKind, KINDS, splitListKey } from '../../src/protocol/kinds.ts';
 import type { DesiredEntry } from '../../src/protocol/messages.ts';
-import { findingKey, findingKeyOf } from '../../src/provisioning/diff.ts';
+import { findingKey, findingKeyOf, readMarker } from '../../src/provisioning/diff.ts';
 import type { RouterConnection, Row } from '../routeros/connection.ts';
 import { RouterError } from '../routeros/errors.ts';
 
@@ -40,8 +40,9 @@ export async function readRows(
       continue;
     }
     if (!id) throw new RouterError('protocol', `the router showed ${menu} without ids`);
-    // of a rule that somebody copied, the first one counts
-    if (!found.rows.has(key)) found.rows.set(key, row);
+    // of two the one with our mark counts, else the first: somebody may have copied it
+    const other = found.rows.get(key);
+    if (!other || (readMarker(other.comment) === null && readMarker(row.comment) !== null)) found.rows.set(key, row);
   }
   return found;
 }

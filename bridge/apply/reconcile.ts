@@ -57,8 +57,10 @@ export async function reconcile(connection: RouterConnection, works: readonly Wo
     }
   };
   // of rules the order counts: each new one finds its place among those that stand
-  if (is_ordered) await finishInOrder(connection, works, found);
-  else await runSideBySide(groups, KINDS[kind].one_by_one ? 1 : MOST_SIDE_BY_SIDE, finishGroup);
+  if (is_ordered) {
+    await finishInOrder(connection, works, found);
+    await putInOrder(connection, kind, works, found);
+  } else await runSideBySide(groups, KINDS[kind].one_by_one ? 1 : MOST_SIDE_BY_SIDE, finishGroup);
 }
 
 /** Also for strays alone, but not among address lists that nobody asked about. */
@@ -71,13 +73,15 @@ const listEntries = (works: readonly Work[]): DesiredEntry[] => works.map(work =
 export async function report(connection: RouterConnection, works: readonly Work[], target: Target): Promise<void> {
   const { kind, onStray } = target;
   if (!mustLook(works, target)) return;
-  const { rows } = await readRows(connection, kind, listEntries(works), onStray);
+  const found = await readRows(connection, kind, listEntries(works), onStray);
   for (const work of works) {
     if (work.result !== null) continue;
-    const row = rows.get(work.finding_key);
+    const row = found.rows.get(work.finding_key);
     const { outcome, error, differences } = work.plan(row);
     work.result = { outcome, error, differences, observed: describeObserved(work.entry, row) };
   }
+  if (KINDS[kind].found_by === 'marker')
+    for (const { work } of listMisplaced(works, found)) noteMisplaced(work, 'changed', null);
 }
 
 async function noteSessions(groups: Work[][], { rows }: Found, sessions: SessionsToEnd | null) {
@@ -112,6 +116,43 @@ async function finishInOrder(
     if (id === null) continue;
     rows.set(work.finding_key, { '.id': id });
     ids.splice(place === undefined ? ids.length : ids.indexOf(place), 0, id);
+  }
+}
+
+/** Rules that stand behind the one that must follow them, from the last to the first. */
+function listMisplaced(works: readonly Work[], { rows, ids }: Found): { work: Work; id: string; next_id: string }[] {
+  const standing = works.flatMap(work => {
+    const id = rows.get(work.finding_key)?.['.id'];
+    return id !== undefined && work.entry.fields !== null ? [{ work, id }] : [];
+  });
+  const misplaced: { work: Work; id: string; next_id: string }[] = [];
+  const order = [...ids];
+  for (let at = standing.length - 2; at >= 0; at--) {
+    const [{ work, id }, { id: next_id }] = [standing[at]!, standing[at + 1]!];
+    if (order.indexOf(id) < order.indexOf(next_id)) continue;
+    order.splice(order.indexOf(id), 1);
+    order.splice(order.indexOf(next_id), 0, id);
+    misplaced.push({ work, id, next_id });
+  }
+  return misplaced;
+}
+
+/** What is worse stays as it was told. */
+function noteMisplaced({ result }: Work, outcome: Outcome, error: string | null): void {
+  if (!result || result.outcome === 'conflict' || result.outcome === 'failed') return;
+  if (result.outcome === 'unchanged' || error !== null) Object.assign(result, { outcome, error });
+  result.differences.push({ property: 'place', desired: 'in order', observed: 'behind the next' });
+}
+
+async function putInOrder(connection: RouterConnection, kind: EntryKind, works: readonly Work[], found: Found) {
+  for (const { work, id, next_id } of listMisplaced(works, found)) {
+    try {
+      await connection.run(`${KINDS[kind].menu}/move`, [`=numbers=${id}`, `=destination=${next_id}`]);
+      noteMisplaced(work, 'changed', null);
+    } catch (error) {
+      if (!isRefusal(error)) throw error;
+      noteMisplaced(work, 'failed', error.message);
+    }
   }
 }
 

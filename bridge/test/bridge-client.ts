@@ -232,7 +232,7 @@ export class TestBridge {
   }
 }
 
-const ENTRY = { generation: 1, adopt: false, release: false, leans_on: null, line: null };
+const ENTRY = { generation: 1, adopt: false, was_ours: false, release: false, leans_on: null, line: null };
 
 export function makeProfile(changes: Partial<DesiredEntry> = {}): DesiredEntry {
   const fields = { 'rate-limit': '5M/10M', 'local-address': '10.10.0.1' };

@@ -22,6 +22,7 @@ CREATE TABLE provisioning (
   observed_generation INTEGER NOT NULL DEFAULT 0,
   observed TEXT,
   observed_at INTEGER,
+  is_held INTEGER NOT NULL DEFAULT 0 CHECK (is_held IN (0, 1)),
   secret_hash TEXT,
   status TEXT NOT NULL DEFAULT 'pending' CHECK (status IN ('pending', 'in_sync', 'drifted', 'conflict', 'failed')),
   attempts INTEGER NOT NULL DEFAULT 0,
@@ -35,10 +36,10 @@ CREATE TABLE provisioning (
 
 INSERT INTO provisioning (
   id, customer_id, router_id, kind, key, desired, adopt, is_released, released_profile, generation, observed_generation,
-  secret_hash, status, attempts, next_attempt_at, last_error, last_applied_at, created_at, updated_at
+  is_held, secret_hash, status, attempts, next_attempt_at, last_error, last_applied_at, created_at, updated_at
 )
 SELECT id, customer_id, router_id, kind, key, desired, adopt, is_released, released_profile, generation,
-  observed_generation, secret_hash, status, attempts, next_attempt_at, last_error, last_applied_at, created_at, updated_at
+  observed_generation, desired IS NOT NULL AND last_applied_at IS NOT NULL, secret_hash, status, attempts, next_attempt_at, last_error, last_applied_at, created_at, updated_at
 FROM kept_provisioning;
 
 DROP TABLE kept_provisioning;

@@ -192,6 +192,7 @@ function adoptSecrets(ctx: Context, items: readonly Item[], [router_id]: readonl
     observed_generation: 0,
     observed: null,
     observed_at: null,
+    is_held: false,
     secret_hash: item.data!.secret_hash,
     status: 'pending',
     attempts: 0,

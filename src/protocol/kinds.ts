@@ -43,6 +43,14 @@ const RULE = {
   'src-address-list': 'unset',
   'dst-address-list': 'unset',
   'dst-port': 'unset',
+  'src-port': 'unset',
+  'src-address': 'unset',
+  'dst-address': 'unset',
+  'in-interface': 'unset',
+  'out-interface': 'unset',
+  'in-interface-list': 'unset',
+  'out-interface-list': 'unset',
+  'connection-state': 'unset',
   disabled: 'set',
 } as const;
 

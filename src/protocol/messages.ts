@@ -48,6 +48,8 @@ export const DesiredEntry = z.strictObject({
   adopt: z.boolean(),
   /** RouterOS property → value. An empty value means unset; what isn't named is not managed. Null: must not be there. */
   fields: z.record(z.string(), z.string()).nullable(),
+  /** It was there as ours when it was last confirmed: what stands in its place without our mark is a conflict, not nothing. */
+  was_ours: z.boolean(),
   /** With no fields: it isn't removed but given back, without our marker. */
   release: z.boolean(),
   /** `ref` of the entry without which this one can't be right. */

@@ -75,8 +75,8 @@ async function describeRow(
   row: DueRow,
   password: string | undefined,
 ): Promise<DesiredEntry | string> {
-  const { kind, key, id: ref, generation, adopt, is_released: release } = row;
-  const entry = { ref, generation, kind, key, adopt, release, fields: null, leans_on: null, line: null };
+  const { kind, key, id: ref, generation, adopt, is_held: was_ours, is_released: release } = row;
+  const entry = { ref, generation, kind, key, adopt, was_ours, release, fields: null, leans_on: null, line: null };
   const described = { ...entry, marker: markerOf(row) } as DesiredEntry;
   if (kind === 'hotspot_user') return 'Hotspot users are not applied to routers yet.';
   if (kind !== 'ppp_secret') return describeFields(described, task, row);
@@ -90,7 +90,7 @@ async function describeRow(
     leans_on: desired && profileRef(desired.profile),
     line: {
       password_written,
-      end_session: row.customer_status === 'suspended' && !row.adopt && is_unconfirmed,
+      end_session: is_unconfirmed && !row.adopt && (row.customer_status === 'suspended' || losesQueue(task, row)),
       same_service: desired ? listSameService(task, desired.profile) : [],
     },
   };
@@ -105,7 +105,8 @@ function describeFields(entry: DesiredEntry, { plans, settings }: Task, row: Due
   }
   if (row.kind === 'address_list')
     return { ...entry, fields: { disabled: 'no' }, key: joinKey(row.desired as ListState) };
-  if (row.kind !== 'simple_queue') return { ...entry, fields: ruleFields(row.desired as RuleState, settings) };
+  if (row.kind === 'filter_rule' || row.kind === 'nat_rule')
+    return { ...entry, fields: ruleFields(row.kind, row.desired as RuleState, settings) };
   const { profile, target } = row.desired as QueueState;
   const speeds = plans.find(({ plan }) => plan.profile_name === profile);
   if (target === null) return 'The plan’s simple queue holds on to an address: the customer needs a static_ip.';
@@ -119,6 +120,14 @@ function markerOf({ customer_code, setup, kind, key }: DueRow): string {
   if (customer_code !== null) return customerMarker(customer_code);
   if (kind === 'ip_pool') return poolMarker(key);
   return kind === 'address_list' ? allowMarker(setup ?? 'router') : ruleMarker(key);
+}
+
+/** Its queue goes, and its profile holds it from now on: a session that began without a limit would keep none. */
+function losesQueue({ rows, plans }: Task, { customer_id, desired }: DueRow): boolean {
+  const { profile } = (desired ?? {}) as Partial<SecretState>;
+  const own = plans.find(({ plan }) => plan.profile_name === profile);
+  if (!own || own.settings?.shaping === 'simple_queue') return false;
+  return rows.some(row => row.kind === 'simple_queue' && row.customer_id === customer_id && row.desired === null);
 }
 
 /** Plans whose queues hold their lines to the speed, and whose profiles say the same: between them nobody is cut off. */

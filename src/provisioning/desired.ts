@@ -1,4 +1,5 @@
 import { formatRateLimit, parseRateLimit } from '../lib/routeros/values.ts';
+import { KINDS } from '../protocol/kinds.ts';
 import type { DesiredEntry } from '../protocol/messages.ts';
 import { ISOLIR_MARKER, planMarker } from './markers.ts';
 
@@ -214,6 +215,7 @@ const profile = (name: string, marker: string): DesiredEntry => ({
   key: name,
   marker,
   adopt: false,
+  was_ours: false,
   fields: {},
   release: false,
   leans_on: null,
@@ -271,6 +273,8 @@ export interface Speeds {
   settings: PlanSettingsLine | null;
 }
 
+/** One kind of queue for both directions, or one for each. */
+const pairOf = (queue_type: string): string => (queue_type.includes('/') ? queue_type : `${queue_type}/${queue_type}`);
 const QUEUE = 'default-small/default-small';
 
 /** Target and limits; upload first. */
@@ -280,7 +284,7 @@ export function queueFields(target: string, { plan, settings }: Speeds): Record<
     disabled: 'no',
     ...queueLimits(planRateLimit(plan, settings)),
     parent: settings?.parent_queue ?? 'none',
-    queue: settings?.queue_type ? `${settings.queue_type}/${settings.queue_type}` : QUEUE,
+    queue: settings?.queue_type ? pairOf(settings.queue_type) : QUEUE,
   };
 }
 
@@ -296,9 +300,16 @@ export const poolFields = ({ ranges, next_pool }: PoolState): Record<string, str
 });
 
 /** A disabled rule would leave the suspended as free as none. */
-export const ruleFields = (rule: RuleState, settings: SuspensionSettings): Record<string, string> => {
+export const ruleFields = (
+  kind: 'filter_rule' | 'nat_rule',
+  rule: RuleState,
+  settings: SuspensionSettings,
+): Record<string, string> => {
+  // what somebody adds to a rule narrows it
+  const nothing_else = Object.fromEntries(Object.keys(KINDS[kind].properties).map(property => [property, '']));
   const fill = (value: string) => value.replaceAll('{isolir_address_list}', settings.isolir_address_list);
   return {
+    ...nothing_else,
     ...Object.fromEntries(Object.entries(rule).map(([property, value]) => [property, fill(value)])),
     disabled: 'no',
   };

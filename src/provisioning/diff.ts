@@ -140,9 +140,10 @@ function planRelease({ kind, marker }: DesiredEntry, observed: ObservedRow | und
 }
 
 function planRemoval(entry: DesiredEntry, observed: ObservedRow | undefined): Step {
-  // an unmarked row of that name is somebody else's: ours isn't there, which is what was wanted. One marked for another
-  // customer is an earlier holder of the name: there is one row of desired state for each name on a router
-  if (observed && findConflict(entry, observed)) return unchanged('absent');
+  // an unmarked row of that name is somebody else's, and ours isn't there, which is what was wanted; unless it was ours
+  // and lost its mark. One marked for another customer is an earlier holder of the name: a name has one row on a router
+  const conflict = observed && findConflict(entry, observed);
+  if (conflict) return entry.was_ours ? unchanged('conflict', conflict) : unchanged('absent');
   const end_session = entry.kind === 'ppp_secret' ? entry.key : null;
   // who removed the secret before us may have left its session up
   if (!observed) return { ...unchanged('absent'), end_session };

@@ -1,17 +1,21 @@
 import { and, eq, isNotNull, ne, or, sql, type SQL } from 'drizzle-orm';
 import type { Context } from '../context.ts';
 import { commit, type Write } from '../db/commit.ts';
+import { read } from '../db/session.ts';
 import { AppError, notFound } from '../errors.ts';
 import { toIso } from '../lib/time.ts';
 import type { ApplyAnswer, Difference, EntryResult, Outcome } from '../protocol/messages.ts';
 import { openAlerts, resolveAlerts } from '../resources/alerts/index.ts';
 import { provisioning } from '../resources/provisioning/table.ts';
 import { routers } from '../resources/routers/table.ts';
+import { service_plans } from '../resources/service-plans/table.ts';
+import { selectSettings } from '../resources/settings/index.ts';
 import { askRouter } from './ask-router.ts';
 import { applyDesired } from './apply.ts';
 import { applyToRouter } from './bridge-client.ts';
 import { describeTask } from './describe.ts';
 import { profileRef } from './desired.ts';
+import { ISOLIR_MARKER, planMarker } from './markers.ts';
 import { raiseRows } from './set-desired.ts';
 import { storeLooked, type Settled } from './settle.ts';
 import { openPasswords, readTask, type DueRow, type Task } from './task.ts';
@@ -63,7 +67,18 @@ const UNSETTLED = or(isNotNull(provisioning.desired), ne(provisioning.status, 'i
 /** `in_any_case`: asks also a router that is left alone for a while. */
 export async function findDrift(ctx: Context, router_id: string, in_any_case = false): Promise<Drift> {
   const { task, answer } = await lookAt(ctx, router_id, UNSETTLED, { is_whole: true, in_any_case });
-  return describeDrift(ctx, task, answer);
+  return describeDrift(ctx, task, { ...answer, strays: await leaveOutProfiles(ctx, answer.strays) });
+}
+
+/** Profiles of plans that we know may stay where no line needs them just now. */
+async function leaveOutProfiles(ctx: Context, strays: ApplyAnswer['strays']): Promise<ApplyAnswer['strays']> {
+  if (!strays.some(stray => stray.menu === '/ppp/profile')) return strays;
+  const { orm } = ctx.db;
+  const plans = orm.select({ id: service_plans.id, name: service_plans.profile_name }).from(service_plans);
+  const [known, [settings]] = await read(ctx, plans, selectSettings(ctx));
+  const marks = new Map(known.map(({ id, name }) => [name, planMarker(id)]));
+  marks.set(settings!.isolir_profile, ISOLIR_MARKER);
+  return strays.filter(({ menu, name, marker }) => menu !== '/ppp/profile' || marks.get(name) !== marker);
 }
 
 /** Routers that hold, or may still hold, something of a customer. */
@@ -129,7 +144,9 @@ function describeDrift(ctx: Context, task: Task, answer: ApplyAnswer, { with_all
     counts[state]++;
     if (state === 'in_sync' && !with_all) continue;
     const { customer_id, customer_code, full_name, kind, key } = row;
-    const { error, differences, observed } = result;
+    const { differences, observed } = result;
+    // what was tried and refused stands there as it is because of that
+    const error = result.error ?? (row.status === 'failed' ? row.last_error : null);
     const whose = { provisioning_id: row.id, customer_id, customer_code, full_name };
     items.push({ ...whose, kind, key, state, error, differences, observed });
   }

@@ -53,6 +53,7 @@ const NO_ROW = {
   observed_generation: 0,
   observed: null,
   observed_at: null,
+  is_held: false,
   secret_hash: null,
   status: 'pending' as const,
   attempts: 0,

@@ -66,6 +66,10 @@ export function setDesired(ctx: Context, ...changes: readonly LineChange[]): Des
 }
 
 function wantedRows(change: LineChange): DesiredRow[] {
+  const { connection_type, static_ip, status } = change.customer;
+  const is_line = status === 'active' || status === 'suspended';
+  if (is_line && connection_type === 'static' && static_ip?.includes(':'))
+    throw invalidField('static_ip', 'is IPv6: a static line can be suspended by an IPv4 address only');
   const wanted = desiredRows(change.customer, change.plan, policyInForce(change));
   if (wanted.some(item => item.kind === 'simple_queue' && item.desired.target === null))
     throw invalidField('static_ip', 'is required: the plan’s simple queue holds on to the address');
@@ -221,7 +225,10 @@ export function raiseRows(
 ): Write[] {
   const one_of_each = sql`SELECT min(id) FROM ${provisioning} WHERE router_id = ${router_id} AND kind = 'ppp_secret' AND desired IS NOT NULL
     AND desired ->> 'profile' IN (SELECT value FROM json_each(${JSON.stringify(profiles)})) GROUP BY desired ->> 'profile'`;
-  const rows = sql`${provisioning.router_id} = ${router_id} AND (${provisioning.id} IN (${one_of_each})
+  // the set-up's pool brings the profile of the suspended along
+  const isolir = sql`${provisioning.kind} = 'ip_pool' AND ${provisioning.setup} IS NOT NULL AND
+    (SELECT isolir_profile FROM settings) IN (SELECT value FROM json_each(${JSON.stringify(profiles)}))`;
+  const rows = sql`${provisioning.router_id} = ${router_id} AND (${provisioning.id} IN (${one_of_each}) OR (${isolir})
     OR ${provisioning.id} IN (SELECT value FROM json_each(${JSON.stringify(row_ids)})))`;
   return [...raiseRevisions(ctx, [router_id]), ctx.db.orm.update(provisioning).set(raised(ctx)).where(rows)];
 }

@@ -39,6 +39,10 @@ function toRows(list: readonly Settled[]): SQL[] {
   return chunkJson(encoded).map(chunk => sql`(SELECT ${columns} FROM json_each(${chunk}))`);
 }
 
+const held = (ctx: Context): SQL => sql`
+  last_applied_at = CASE r.status WHEN 'in_sync' THEN ${ctx.now} ELSE last_applied_at END,
+  is_held = CASE r.status WHEN 'in_sync' THEN provisioning.desired IS NOT NULL ELSE is_held END`;
+
 function tell(ctx: Context, event: Pick<NewEvent, 'type' | 'action'>, results: SQL, still: SQL): Statement {
   return insertEventsFrom(
     ctx,
@@ -59,7 +63,7 @@ export function storeApplied(ctx: Context, list: readonly Applied[]): Statement[
         status = r.status, observed_generation = r.generation, attempts = r.attempts,
         next_attempt_at = r.next_attempt_ms, last_error = r.error, secret_hash = r.secret_hash, observed = r.observed,
         observed_at = ${ctx.now}, adopt = adopt AND r.status <> 'in_sync',
-        last_applied_at = CASE r.status WHEN 'in_sync' THEN ${ctx.now} ELSE last_applied_at END, updated_at = ${ctx.now}
+        ${held(ctx)}, updated_at = ${ctx.now}
       FROM ${results} AS r WHERE provisioning.id = r.row_id AND provisioning.generation = r.generation`),
   ]);
 }
@@ -72,7 +76,7 @@ export function storeLooked(ctx: Context, list: readonly Settled[]): Statement[]
     ctx.db.orm.run(sql`
       UPDATE provisioning SET status = r.status, last_error = r.error, observed = r.observed, observed_at = ${ctx.now},
         next_attempt_at = r.next_attempt_ms,
-        last_applied_at = CASE r.status WHEN 'in_sync' THEN ${ctx.now} ELSE last_applied_at END, updated_at = ${ctx.now}
+        ${held(ctx)}, updated_at = ${ctx.now}
       FROM ${results} AS r
       WHERE provisioning.id = r.row_id AND provisioning.generation = r.generation AND provisioning.next_attempt_at IS NULL`),
   ]);

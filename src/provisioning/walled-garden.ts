@@ -61,6 +61,8 @@ const redirect = (
     protocol: 'tcp',
     'dst-port': '80',
     'src-address-list': LIST,
+    // what may be reached is reached
+    'dst-address-list': `!${LIST}-allow`,
     'to-addresses': page,
     'to-ports': String(port),
   },

@@ -252,7 +252,15 @@ describe('the profile of a plan', () => {
     fc.assert(
       fc.property(plan, settings, fc.boolean(), (wanted, more, adopt) => {
         const { ref, key, marker, fields, ...rest } = describePlanProfile(wanted, more, adopt);
-        expect(rest).toEqual({ generation: 0, kind: 'ppp_profile', adopt, release: false, leans_on: null, line: null });
+        expect(rest).toEqual({
+          generation: 0,
+          kind: 'ppp_profile',
+          adopt,
+          was_ours: false,
+          release: false,
+          leans_on: null,
+          line: null,
+        });
         expect([ref, key]).toEqual([`profile:${wanted.profile_name}`, wanted.profile_name]);
         expect(marker).toBe(`rukun:plan:${wanted.id.slice(0, 8)}`);
         const is_queued = more.shaping === 'simple_queue';
@@ -454,8 +462,12 @@ const garden: fc.Arbitrary<WalledGarden> = fc.record({
   allowed_addresses: fc.array(fc.constantFrom('203.0.113.9', '203.0.113.10', '198.51.100.0/24')),
 });
 
+/** A rule says of every other matcher that it has none. */
+const withoutEmpty = (fields: Record<string, string>): Record<string, string> =>
+  Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== ''));
+
 const rulesOf = (rows: DesiredRow[], kind: 'filter_rule' | 'nat_rule', policy: SuspensionSettings) =>
-  rows.filter(row => row.kind === kind).map(row => ruleFields(row.desired as RuleState, policy));
+  rows.filter(row => row.kind === kind).map(row => withoutEmpty(ruleFields(kind, row.desired as RuleState, policy)));
 
 /** What a router does with a packet of a suspended line: the first rule that fits. */
 function decide(
@@ -496,6 +508,7 @@ describe('isolirEntries', () => {
         protocol: 'tcp',
         'dst-port': '80',
         'src-address-list': 'isolir',
+        'dst-address-list': '!isolir-allow',
         'to-addresses': '203.0.113.9',
         'to-ports': '8080',
         disabled: 'no',
@@ -547,7 +560,7 @@ describe('isolirEntries', () => {
   it('are only what the bridge may set', () => {
     for (const row of isolirEntries('r1', POLICY, GARDEN))
       if (row.kind === 'filter_rule' || row.kind === 'nat_rule')
-        for (const property of Object.keys(ruleFields(row.desired, POLICY)))
+        for (const property of Object.keys(ruleFields(row.kind, row.desired, POLICY)))
           expect(KINDS[row.kind].properties).toHaveProperty(property);
   });
 });

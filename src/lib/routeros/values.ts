@@ -217,6 +217,17 @@ export function normaliseAddress(text: string): string {
   return `${address}${scope}${prefix === undefined || Number(prefix) === bits ? '' : `/${Number(prefix)}`}`;
 }
 
+/** An IPv4 address or prefix as RouterOS keeps it: no `/32`, and no bits of a host. Null: it is none, or every address. */
+export function canonicalPrefix(text: string): string | null {
+  const [address = '', length = '32'] = text.split('/');
+  const bytes = parseIpv4(address);
+  const bits = Number(length);
+  if (!bytes || !(bits >= 1 && bits <= 32)) return null;
+  const number = bytes.reduce((sum, byte) => sum * 256 + byte, 0);
+  const first = number - (number % 2 ** (32 - bits));
+  return normaliseAddress(`${[24, 16, 8, 0].map(shift => Math.floor(first / 2 ** shift) % 256).join('.')}/${bits}`);
+}
+
 /** What RouterOS takes a property to be when it is not set. */
 export const DEFAULTS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   '/ppp/secret': {
@@ -327,6 +338,8 @@ const NORMALISERS: Readonly<Record<string, (text: string) => string>> = {
   'wins-server': text => normaliseList(text, normaliseAddress),
   target: text => normaliseList(text, normaliseAddress),
   ranges: text => normaliseList(text, normaliseRange),
+  'to-addresses': normaliseAddress,
+  'to-ports': text => text.replace(/^(\d+)-\1$/, '$1'),
   'local-address': normaliseAddress,
   'remote-address': normaliseAddress,
   address: normaliseAddress,

@@ -51,12 +51,10 @@ async function raise(
 export const retryEntry = async (ctx: Context, id: string): Promise<ProvisioningRow> =>
   raise(ctx, await findEntry(ctx, id), 'provisioning.retried');
 
-/** What stands on the router under that name, without our mark, becomes ours. */
+/** What stands on the router under that name, without our mark, becomes ours; where nothing must be there it goes. */
 export async function adoptEntry(ctx: Context, id: string): Promise<ProvisioningRow> {
   const row = await findEntry(ctx, id);
   if (row.status !== 'conflict')
     throw new AppError('CONFLICT', `Nothing to adopt: its status is ${row.status}, not conflict.`);
-  if (row.desired === null)
-    throw new AppError('CONFLICT', 'Nothing to adopt: nothing of that name must be there any more.');
   return raise(ctx, row, 'provisioning.adopted', { adopt: true });
 }

@@ -37,6 +37,8 @@ export const provisioning = sqliteTable('provisioning', {
   /** What the router held of it when it was last seen: property → value; null: nothing. */
   observed: json<Record<string, string>>('observed'),
   observed_at: instant('observed_at'),
+  /** Ours stands there, as far as was seen: confirmed once, and not confirmed to be gone since. */
+  is_held: bool('is_held').notNull().default(false),
   secret_hash: text('secret_hash'),
   status: text('status', { enum: PROVISIONING_STATUSES }).notNull(),
   attempts: integer('attempts').notNull(),

@@ -6,7 +6,8 @@ import { read } from '../../db/session.ts';
 import { invalidField, notFound } from '../../errors.ts';
 import type { Endpoint } from '../../http/definition.ts';
 import { endpoint } from '../../http/endpoint.ts';
-import { Id, line } from '../../http/fields.ts';
+import { Id, Instant, line } from '../../http/fields.ts';
+import { canonicalPrefix } from '../../lib/routeros/values.ts';
 import { holdsAddress, parsePoolRanges } from '../../lib/routeros/pool-ranges.ts';
 import { Difference, type Outcome } from '../../protocol/messages.ts';
 import { applyDesired } from '../../provisioning/apply.ts';
@@ -26,7 +27,7 @@ const Variables = z
     pool_ranges: line(2000).describe('Addresses of the suspended. Default 10.254.0.2-10.254.15.254.'),
     local_address: z.ipv4().describe('The router’s own address towards them. Default 10.254.0.1.'),
     page_address: z
-      .ipv4()
+      .ipv4('is not an IPv4 address; its port goes into page_port')
       .nullable()
       .describe(
         'Web server that shows the isolir page whatever host it is asked for: plain HTTP is redirected there. HTTPS can’t ' +
@@ -86,6 +87,7 @@ const RouterSetup = z
           is_wanted: z.boolean(),
           status: z.enum(PROVISIONING_STATUSES),
           error: z.string().nullable().describe('In the router’s words where it has said something.'),
+          next_attempt_at: Instant.nullable(),
         }),
       )
       .describe('What stands for the set-up now. An entry that waits is tried again by itself.'),
@@ -100,7 +102,12 @@ function toGarden(sent: z.output<typeof Variables> = {}): WalledGarden {
   const local_address = sent.local_address ?? '10.254.0.1';
   if (holdsAddress(parsed.ranges, local_address))
     throw invalidField('variables.local_address', 'is one of the addresses of the pool');
-  const { page_address = null, page_port = 80, allowed_addresses = [] } = sent;
+  const { page_address = null, page_port = 80 } = sent;
+  const allowed_addresses = (sent.allowed_addresses ?? []).map((text, at) => {
+    const prefix = canonicalPrefix(text);
+    if (prefix === null) throw invalidField(`variables.allowed_addresses.${at}`, 'lets everybody through');
+    return prefix;
+  });
   return { pool_ranges: parsed.ranges, local_address, page_address, page_port, allowed_addresses };
 }
 
@@ -113,7 +120,7 @@ async function readSetup(ctx: Context, router_id: string) {
       .select()
       .from(provisioning)
       .where(and(eq(provisioning.router_id, router_id), eq(provisioning.setup, ISOLIR_SETUP)))
-      .orderBy(asc(provisioning.created_at), asc(provisioning.id)),
+      .orderBy(asc(provisioning.kind), asc(provisioning.key)),
     ctx.db.orm.all<{ name: string }>(sql`SELECT name FROM ip_pools WHERE router_id = ${router_id}`),
   );
   if (!router) throw notFound('router');
@@ -177,13 +184,14 @@ async function describeSetup(ctx: Context, router_id: string): Promise<Setup> {
     router_id,
     template: ISOLIR_SETUP,
     plan: [],
-    entries: shown.map(({ id, kind, key, desired, status, last_error }) => ({
+    entries: shown.map(({ id, kind, key, desired, status, last_error, next_attempt_at }) => ({
       provisioning_id: id,
       kind,
       key,
       is_wanted: desired !== null,
       status,
       error: last_error,
+      next_attempt_at,
     })),
   };
 }
