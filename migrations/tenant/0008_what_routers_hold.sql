@@ -50,6 +50,10 @@ CREATE INDEX provisioning_by_customer ON provisioning (customer_id, created_at, 
 
 CREATE INDEX provisioning_by_router ON provisioning (router_id, created_at, id);
 
+CREATE INDEX provisioning_by_kind ON provisioning (kind, created_at, id);
+
+CREATE INDEX provisioning_by_setup ON provisioning (setup, created_at, id) WHERE setup IS NOT NULL;
+
 CREATE INDEX provisioning_by_status ON provisioning (status, created_at, id);
 
 CREATE INDEX provisioning_due ON provisioning (router_id, next_attempt_at) WHERE next_attempt_at IS NOT NULL;
@@ -65,6 +69,8 @@ CREATE TRIGGER provisioning_counted_delete AFTER DELETE ON provisioning
 BEGIN
   UPDATE counters SET value = value - 1 WHERE name = 'provisioning';
 END;
+
+CREATE INDEX customers_by_router_plan ON customers (router_id, service_plan_id, status);
 
 CREATE INDEX customers_by_static_ip ON customers (static_ip) WHERE static_ip IS NOT NULL;
 
@@ -85,6 +91,8 @@ ALTER TABLE settings DROP COLUMN isolir_pool;
 ALTER TABLE routers DROP COLUMN circuit;
 
 DROP INDEX customers_by_static_ip;
+
+DROP INDEX customers_by_router_plan;
 
 CREATE TABLE kept_provisioning AS SELECT * FROM provisioning
 WHERE customer_id IS NOT NULL AND kind IN ('ppp_secret', 'simple_queue', 'hotspot_user', 'address_list');

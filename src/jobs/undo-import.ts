@@ -6,7 +6,7 @@ import { read, runTogether } from '../db/session.ts';
 import { AppError } from '../errors.ts';
 import { deletedChanges, insertEventsFrom, type NewEvent } from '../events/event.ts';
 import { toIso } from '../lib/time.ts';
-import { raiseRevisions, releaseRows } from '../provisioning/set-desired.ts';
+import { raiseRevisions, releaseRows, dropRows } from '../provisioning/set-desired.ts';
 import { wakeProvisioning } from '../queues/wake.ts';
 import { customers } from '../resources/customers/table.ts';
 import { import_items, imports } from '../resources/imports/table.ts';
@@ -128,10 +128,10 @@ async function takeBackCustomers(ctx: Context, job: JobRow, record: ImportRow, i
     .update(customers)
     .set({ deleted_at: toIso(ctx.now), updated_at: sql`max(${ctx.now}, ${customers.updated_at} + 1)` })
     .where(sql`${customers.id} IN (${undone}) AND ${customers.deleted_at} IS NULL`);
-  const release = releaseRows(
-    ctx,
-    sql`${provisioning.customer_id} IN (${undone}) AND ${provisioning.desired} IS NOT NULL`,
-  );
+  const its_rows = sql`${provisioning.customer_id} IN (${undone}) AND ${provisioning.desired} IS NOT NULL`;
+  const release = releaseRows(ctx, sql`${its_rows} AND ${provisioning.kind} = 'ppp_secret'`);
+  // the import found no queue of it there: one that was made since goes
+  const remove_others = dropRows(ctx, its_rows);
   const router_ids = record.router_id === null ? [] : [record.router_id];
   const count = (outcome: string): SQL =>
     sql`(SELECT count(*) FROM import_items WHERE import_id = ${record.id} AND outcome = ${outcome})`;
@@ -141,7 +141,16 @@ async function takeBackCustomers(ctx: Context, job: JobRow, record: ImportRow, i
     succeeded: count('undone') as never,
     failed: count('kept') as never,
   });
-  const writes = [mark, explain, tell, remove, release, ...raiseRevisions(ctx, router_ids), progress] as Write[];
+  const writes = [
+    mark,
+    explain,
+    tell,
+    remove,
+    release,
+    remove_others,
+    ...raiseRevisions(ctx, router_ids),
+    progress,
+  ] as Write[];
   await commit(ctx, writes);
   await wakeProvisioning(ctx, router_ids);
 }

@@ -90,7 +90,7 @@ async function describeRow(
     leans_on: desired && profileRef(desired.profile),
     line: {
       password_written,
-      end_session: is_unconfirmed && !row.adopt && (row.customer_status === 'suspended' || losesQueue(task, row)),
+      end_session: is_unconfirmed && !row.adopt && (row.customer_status === 'suspended' || switchesShaping(task, row)),
       same_service: desired ? listSameService(task, desired.profile) : [],
     },
   };
@@ -111,7 +111,10 @@ function describeFields(entry: DesiredEntry, { plans, settings }: Task, row: Due
   const speeds = plans.find(({ plan }) => plan.profile_name === profile);
   if (target === null) return 'The plan’s simple queue holds on to an address: the customer needs a static_ip.';
   if (!speeds) return `No plan has the profile "${profile}" any more.`;
-  return { ...entry, fields: queueFields(target, speeds) };
+  const fields = queueFields(target, speeds);
+  return fields
+    ? { ...entry, fields }
+    : `The plan’s rate limit "${speeds.plan.rate_limit}" is none that a queue could have.`;
 }
 
 const joinKey = ({ list, address }: ListState): string => `${list} ${address}`;
@@ -122,12 +125,12 @@ function markerOf({ customer_code, setup, kind, key }: DueRow): string {
   return kind === 'address_list' ? allowMarker(setup ?? 'router') : ruleMarker(key);
 }
 
-/** Its queue goes, and its profile holds it from now on: a session that began without a limit would keep none. */
-function losesQueue({ rows, plans }: Task, { customer_id, desired }: DueRow): boolean {
-  const { profile } = (desired ?? {}) as Partial<SecretState>;
-  const own = plans.find(({ plan }) => plan.profile_name === profile);
-  if (!own || own.settings?.shaping === 'simple_queue') return false;
-  return rows.some(row => row.kind === 'simple_queue' && row.customer_id === customer_id && row.desired === null);
+/** From its profile to a queue of its own, or back: a session that began before would be held by both, or by nothing. */
+function switchesShaping({ rows }: Task, { customer_id, is_held }: DueRow): boolean {
+  const queues = rows.filter(row => row.kind === 'simple_queue' && row.customer_id === customer_id);
+  const held = queues.some(queue => queue.is_held);
+  const wanted = queues.some(queue => queue.desired !== null);
+  return is_held && queues.length > 0 && held !== wanted;
 }
 
 /** Plans whose queues hold their lines to the speed, and whose profiles say the same: between them nobody is cut off. */

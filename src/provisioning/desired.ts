@@ -255,8 +255,9 @@ export function describeIsolirProfile(settings: SuspensionSettings, pool: Isolir
 }
 
 /** RouterOS knows a queue's limits one by one; zero is none. */
-function queueLimits(rate_limit: string): Record<string, string> {
-  const limit = parseRateLimit(rate_limit === '' ? '0' : rate_limit)!;
+function queueLimits(rate_limit: string): Record<string, string> | null {
+  const limit = parseRateLimit(rate_limit === '' ? '0' : rate_limit);
+  if (!limit) return null;
   const pair = (rx: number, tx: number) => `${rx}/${tx}`;
   return {
     'max-limit': pair(limit.rx_bps, limit.tx_bps),
@@ -277,15 +278,18 @@ export interface Speeds {
 const pairOf = (queue_type: string): string => (queue_type.includes('/') ? queue_type : `${queue_type}/${queue_type}`);
 const QUEUE = 'default-small/default-small';
 
-/** Target and limits; upload first. */
-export function queueFields(target: string, { plan, settings }: Speeds): Record<string, string> {
-  return {
-    target,
-    disabled: 'no',
-    ...queueLimits(planRateLimit(plan, settings)),
-    parent: settings?.parent_queue ?? 'none',
-    queue: settings?.queue_type ? pairOf(settings.queue_type) : QUEUE,
-  };
+/** Target and limits; upload first. Null: nobody can read the plan's rate limit. */
+export function queueFields(target: string, { plan, settings }: Speeds): Record<string, string> | null {
+  const limits = queueLimits(planRateLimit(plan, settings));
+  return (
+    limits && {
+      target,
+      disabled: 'no',
+      ...limits,
+      parent: settings?.parent_queue ?? 'none',
+      queue: settings?.queue_type ? pairOf(settings.queue_type) : QUEUE,
+    }
+  );
 }
 
 export function secretFields({ profile, disabled, remote_address }: SecretState): Record<string, string> {

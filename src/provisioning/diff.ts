@@ -4,6 +4,9 @@ import type { DesiredEntry, Difference, Outcome } from '../protocol/messages.ts'
 
 /** Desired against observed → the changes that make them equal, in order. Pure; shared by Worker and bridge. */
 
+/** Of the profile of the suspended. */
+export const ISOLIR_MARKER = 'rukun:isolir';
+
 /** A row as the router printed it. */
 export type ObservedRow = Record<string, string>;
 
@@ -63,8 +66,12 @@ const joinListKey = ({ list = '', address = '' }: Record<string, string>): strin
   `${list} ${normaliseAddress(address)}`;
 
 /** Null when the row may be changed by us: it is marked, or an admin gave it to us. Otherwise why not. */
-function findConflict({ key, adopt }: DesiredEntry, observed: ObservedRow): string | null {
-  if (adopt || readMarker(observed.comment) !== null) return null;
+function findConflict({ key, kind, marker, adopt }: DesiredEntry, observed: ObservedRow): string | null {
+  const mark = readMarker(observed.comment);
+  // nobody who pays is put into the walled garden because its profile once had that name
+  const is_isolir = kind === 'ppp_profile' && (mark === ISOLIR_MARKER) !== (marker === ISOLIR_MARKER);
+  if (mark !== null && is_isolir) return `"${key}" on the router is marked ${mark}, and must not become ${marker}`;
+  if (adopt || mark !== null) return null;
   return `"${key}" is on the router already and isn't marked as ours`;
 }
 

@@ -188,7 +188,8 @@ async function keepStatuses(ctx: Context, task: Task, answer: ApplyAnswer, is_wh
     const row = by_id.get(result.ref);
     if (!row) continue;
     const state = stateOf(row, result);
-    const is_off = isOff(state);
+    // what was there, and could not even be made again, is off as well
+    const is_off = isOff(state) || (state === 'failed' && row.status === 'in_sync');
     if (is_off) drifted++;
     const is_taken = state === 'conflict';
     const status = is_off ? 'drifted' : is_taken || state === 'in_sync' ? state : row.status;
@@ -223,7 +224,9 @@ const MOST_ROUNDS = 50;
  */
 export async function repairDrift(ctx: Context, router_id: string): Promise<Drift> {
   const drift = await findDrift(ctx, router_id, true);
-  const off = drift.items.filter(item => isOff(item.state)).map(item => item.provisioning_id);
+  const off = drift.items
+    .filter(item => isOff(item.state) || item.state === 'failed')
+    .map(item => item.provisioning_id);
   const profiles = drift.profiles.filter(profile => isOff(profile.state)).map(profile => profile.name);
   if (off.length === 0 && profiles.length === 0) return drift;
   await commit(ctx, [...raiseRows(ctx, router_id, off, profiles)], {

@@ -3,7 +3,7 @@ import type { Context } from '../context.ts';
 import { read } from '../db/session.ts';
 import { provisioning, type ProvisioningRow } from '../resources/provisioning/table.ts';
 import type { DesiredRow, ListState, PoolState, RuleState, SecretState, SuspensionSettings } from './desired.ts';
-import { writeRows, type DesiredChange } from './set-desired.ts';
+import { mustBeAsRead, writeRows, type DesiredChange } from './set-desired.ts';
 import { allowList, ISOLIR_SETUP } from './walled-garden.ts';
 
 /** What stands on the routers for the suspended follows the settings. */
@@ -19,16 +19,12 @@ export async function followIsolir(
     eq(provisioning.kind, 'address_list'),
     sql`${provisioning.desired} ->> 'profile' = ${before.isolir_profile}`,
   );
-  const [rows] = await read(
-    ctx,
-    ctx.db.orm
-      .select()
-      .from(provisioning)
-      .where(and(isNotNull(provisioning.desired), leans)),
-  );
+  const where = and(isNotNull(provisioning.desired), leans)!;
+  const [rows] = await read(ctx, ctx.db.orm.select().from(provisioning).where(where));
   const renamed = rows.map(row => renameIsolir(row, after));
   const dropped = rows.filter((row, at) => row.key !== renamed[at]!.key);
-  return writeRows(ctx, renamed, dropped);
+  const change = writeRows(ctx, renamed, dropped);
+  return { ...change, writes: [mustBeAsRead(where, rows), ...change.writes] };
 }
 
 function renameIsolir(row: ProvisioningRow, after: SuspensionSettings): DesiredRow {

@@ -1,7 +1,7 @@
 import { and, eq, inArray, isNotNull, ne, or, sql, type SQL } from 'drizzle-orm';
 import type { Context } from '../context.ts';
 import { chunkJson } from '../db/bulk.ts';
-import { mustHold, type Write } from '../db/commit.ts';
+import { mustHold, RaceLost, type Write } from '../db/commit.ts';
 import { invalidField } from '../errors.ts';
 import { toIso } from '../lib/time.ts';
 import { customers } from '../resources/customers/table.ts';
@@ -65,15 +65,14 @@ export function setDesired(ctx: Context, ...changes: readonly LineChange[]): Des
   );
 }
 
-function wantedRows(change: LineChange): DesiredRow[] {
-  const { connection_type, static_ip, status } = change.customer;
-  const is_line = status === 'active' || status === 'suspended';
-  if (is_line && connection_type === 'static' && static_ip?.includes(':'))
-    throw invalidField('static_ip', 'is IPv6: a static line can be suspended by an IPv4 address only');
-  const wanted = desiredRows(change.customer, change.plan, policyInForce(change));
-  if (wanted.some(item => item.kind === 'simple_queue' && item.desired.target === null))
-    throw invalidField('static_ip', 'is required: the plan’s simple queue holds on to the address');
-  return wanted;
+const wantedRows = (change: LineChange): DesiredRow[] =>
+  desiredRows(change.customer, change.plan, policyInForce(change));
+
+/** These rows, which `where` has selected, are as they were read: who decides from many must not overwrite who came between. */
+export function mustBeAsRead(where: SQL, rows: readonly ProvisioningRow[]): Write {
+  const read = `${rows.length}:${rows.reduce((sum, row) => sum + row.generation, 0)}`;
+  const now = sql`SELECT count(*) || ':' || coalesce(sum(generation), 0) FROM provisioning WHERE ${where}`;
+  return mustHold(sql`(${now}) = ${read}`, new RaceLost());
 }
 
 /** The same of entries that are a router's own: all that it must have of them, against the rows that stand for them. */
@@ -170,20 +169,21 @@ const KEEP_MANAGED = sql`CASE
 
 const dropDesired = (ctx: Context, rows: readonly ProvisioningRow[]): Write[] =>
   chunkJson(rows.map(row => JSON.stringify(row.id))).map(chunk =>
-    ctx.db.orm
-      .update(provisioning)
-      .set({ desired: sql`NULL`, ...raised(ctx), ...KEPT })
-      .where(sql`${provisioning.id} IN (SELECT value FROM json_each(${chunk}))`),
+    dropRows(ctx, sql`${provisioning.id} IN (SELECT value FROM json_each(${chunk}))`),
   );
 
 /** Entries of one router that must go from it. */
 export const dropEntries = (ctx: Context, router_id: string, rows: SQL): Write[] => [
+  dropRows(ctx, and(eq(provisioning.router_id, router_id), isNotNull(provisioning.desired), rows)!),
+  ...raiseRevisions(ctx, [router_id]),
+];
+
+/** What these rows say must go from its router. */
+export const dropRows = (ctx: Context, rows: SQL): Write =>
   ctx.db.orm
     .update(provisioning)
     .set({ desired: sql`NULL`, ...raised(ctx), ...KEPT })
-    .where(and(eq(provisioning.router_id, router_id), isNotNull(provisioning.desired), rows)),
-  ...raiseRevisions(ctx, [router_id]),
-];
+    .where(rows);
 
 /** Rows of customers that an import made and that are taken back: the router keeps what it has, without our marker. */
 export function releaseRows(ctx: Context, rows: SQL): Write {

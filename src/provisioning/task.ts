@@ -100,10 +100,17 @@ export async function readTask(
   };
 }
 
-/** Of rules the order counts: where one is due, those of its set-up come along, so that it finds its place. */
-const withSiblings = (due: SQL, router_id: string): SQL => sql`(${due} OR (${provisioning.router_id} = ${router_id}
-  AND ${provisioning.kind} IN ('filter_rule', 'nat_rule') AND ${provisioning.desired} IS NOT NULL AND ${provisioning.setup} IN (
-    SELECT setup FROM provisioning WHERE router_id = ${router_id} AND kind IN ('filter_rule', 'nat_rule') AND ${due})))`;
+/**
+ * Of rules the order counts: where one is due, those of its set-up come along, so that it finds its place. By ids, so that
+ * no more rows are read than these.
+ */
+function withSiblings(due: SQL, router_id: string): SQL {
+  const rules = sql`router_id = ${router_id} AND kind IN ('filter_rule', 'nat_rule')`;
+  return sql`${provisioning.id} IN (
+    SELECT id FROM provisioning WHERE ${due}
+    UNION ALL SELECT id FROM provisioning WHERE ${rules} AND desired IS NOT NULL
+      AND setup IN (SELECT setup FROM provisioning WHERE ${rules} AND ${due}))`;
+}
 
 /** Rules by their keys, which are numbered; then what waits longest. */
 const selectDueRows = (ctx: Context, due: SQL) =>

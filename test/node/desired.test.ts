@@ -410,7 +410,7 @@ describe('queueFields', () => {
   it('never says 0 where a limit is meant, is never empty, and sets nothing but what a queue may be told', () => {
     fc.assert(
       fc.property(plan, fc.option(settings, { nil: null }), (wanted, more) => {
-        const fields = queueFields('10.0.0.5', { plan: wanted, settings: more });
+        const fields = queueFields('10.0.0.5', { plan: wanted, settings: more })!;
         for (const [property, value] of Object.entries(fields)) {
           expect(KINDS.simple_queue.properties).toHaveProperty(property);
           expect(value).not.toMatch(/^$|NaN|undefined|null|Infinity|\de/);

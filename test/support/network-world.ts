@@ -297,6 +297,12 @@ export class NetworkTenant {
   }
 }
 
+/** Until all that any router must hold is confirmed. */
+export async function settle(world: NetworkTenant): Promise<void> {
+  const open = () => world.query("SELECT key, status, last_error FROM provisioning WHERE status <> 'in_sync'");
+  await waitUntil(open, rows => rows.length === 0, 'all of it is applied');
+}
+
 export async function enrolBridge(
   tenant: TestTenant,
   url = env.TEST_NETWORK.bridge.url,

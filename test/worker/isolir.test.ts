@@ -8,8 +8,8 @@ import {
   loadOnRouter,
   NetworkTenant,
   readMenu,
+  settle,
   takeRouterAway,
-  waitUntil,
   withBridgeCalls,
   type RouterRow,
 } from '../support/network-world.ts';
@@ -127,6 +127,67 @@ set [find name=pool-isolir] ranges=10.1.1.1-10.1.1.9
     expect((await readMenu(FILTER)).at(-1)).toMatchObject({ action: 'drop' });
   });
 
+  test('a rule that was moved, or narrowed by hand, is put right: the first that fits wins', async () => {
+    const world = await NetworkTenant.make();
+    await setUp(world, 'apply');
+    const [first] = await readMenu(FILTER);
+    const drop = (await readMenu(FILTER)).at(-1)!;
+    await loadOnRouter(`/ip firewall filter
+set ${drop['.id']} protocol=tcp dst-port=443 dst-address=1.2.3.4
+remove ${first!['.id']}
+add chain=forward action=accept protocol=udp dst-port=53 src-address-list=isolir comment="rukun:isolir:1-dns-udp"
+`);
+    const { items } = await world.tenant.get(`/routers/${world.router_id}/drift`);
+    const told = items.flatMap((item: { differences: { property: string }[] }) => item.differences);
+    const properties = new Set(told.map((difference: { property: string }) => difference.property));
+    expect(properties).toEqual(new Set(['protocol', 'dst-port', 'dst-address', 'place']));
+    const repaired = await world.tenant.post(`/routers/${world.router_id}/reconcile`, { mode: 'repair' });
+    expect(repaired.items).toEqual([]);
+    expect(await parts(FILTER)).toEqual(['dns-udp', 'dns-tcp', 'page', 'drop']);
+    const { protocol = '', 'dst-port': port = '', 'dst-address': address = '' } = (await readMenu(FILTER)).at(-1)!;
+    expect([protocol, port, address]).toEqual(['', '', '']);
+  });
+
+  test('the profile of the suspended is repaired also while nobody is suspended', async () => {
+    const world = await NetworkTenant.make();
+    await setUp(world, 'apply');
+    await loadOnRouter('/ppp profile\nset [find name=isolir] rate-limit=100M/100M address-list=""\n');
+    const repaired = await world.tenant.post(`/routers/${world.router_id}/reconcile`, { mode: 'repair' });
+    expect(repaired.profiles).toEqual([]);
+    expect(await findProfile('isolir')).toMatchObject({ 'address-list': 'isolir' });
+  });
+
+  test('two spellings of one address are one entry; everybody is not let through; a plan tells what would go', async () => {
+    const world = await NetworkTenant.make();
+    const page_address = '10.9.0.1';
+    await setUp(world, 'apply', { page_address, allowed_addresses: ['10.9.0.1/32', '10.9.9.5/24', '10.9.9.0/24'] });
+    const addresses = async () => (await readMenu(LIST)).map(row => row.address).sort();
+    expect(await addresses()).toEqual(['10.9.0.1', '10.9.9.0/24']);
+    const { plan } = await setUp(world, 'plan', { page_address });
+    const gone = plan.filter((step: { step: string }) => step.step === 'remove');
+    expect(gone.map((step: { key: string }) => step.key)).toEqual(['isolir-allow 10.9.9.0/24']);
+    await setUp(world, 'apply', { page_address });
+    expect(await addresses()).toEqual(['10.9.0.1']);
+    const body = { template: 'isolir', mode: 'apply', variables: { allowed_addresses: ['0.0.0.0/0'] } };
+    const refused = await world.tenant.call('POST', `/routers/${world.router_id}/setup`, { body });
+    expect([refused.status, Object.keys(refused.error.details!)]).toEqual([400, ['variables.allowed_addresses.0']]);
+  });
+
+  test('is not taken back under those who lean on it, unless by force', async () => {
+    const world = await NetworkTenant.make();
+    await world.tenant.put('/settings', { suspension_policy: 'isolir' });
+    await setUp(world, 'apply');
+    const line = await world.addLine((await world.addPlan()).id);
+    await world.tenant.post(`/customers/${line.id}/suspend`, {});
+    await world.waitFor(line.id);
+    const path = `/routers/${world.router_id}/setup/rollback`;
+    const refused = await world.tenant.call('POST', path, { body: { template: 'isolir' } });
+    expect([refused.status, refused.error.code]).toEqual([409, 'CONFLICT']);
+    expect(await parts(FILTER)).toHaveLength(4);
+    await world.tenant.post(path, { template: 'isolir', force: true });
+    expect(await parts(FILTER)).toEqual([]);
+  });
+
   test('is taken back: nothing of it stays, and the profile lets go of the pool before it goes', async () => {
     const world = await NetworkTenant.make();
     await loadOnRouter('/ip firewall filter\nadd chain=forward action=accept comment=lama\n');
@@ -204,11 +265,7 @@ describe('the settings', () => {
       isolir_upload_kbps: 96,
     });
     for (const { id } of [line, fixed]) await world.waitFor(id);
-    await waitUntil(
-      async () => (await world.query("SELECT id FROM provisioning WHERE status <> 'in_sync'")).length,
-      open => open === 0,
-      'all of it is applied',
-    );
+    await settle(world);
     expect(await findProfile('blokir')).toMatchObject({
       'remote-address': 'pool-blokir',
       'address-list': 'blokir',

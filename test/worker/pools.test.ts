@@ -7,6 +7,7 @@ import {
   loadOnRouter,
   NetworkTenant,
   readMenu,
+  settle,
   uniqueName,
   waitUntil,
 } from '../support/network-world.ts';
@@ -17,11 +18,6 @@ beforeEach(emptyRouter);
 afterEach(clearFaults);
 
 const findPool = (name: string) => findRow('/ip/pool', name);
-
-async function settle(world: NetworkTenant): Promise<void> {
-  const open = () => world.query("SELECT key, last_error FROM provisioning WHERE status <> 'in_sync'");
-  await waitUntil(open, rows => rows.length === 0, 'all of it is applied');
-}
 
 async function makePool(world: NetworkTenant, fields: Record<string, unknown> = {}) {
   const body = { router_id: world.router_id, name: uniqueName('pool'), ranges: '10.50.0.0/24', ...fields };
@@ -137,5 +133,26 @@ describe('pools', () => {
       'the pool is given back',
     );
     expect(await world.tenant.get('/ip-pools')).toEqual([]);
+  });
+
+  test('the pool of the suspended stays with its set-up, whatever is imported', async () => {
+    const world = await NetworkTenant.make();
+    await world.tenant.post(`/routers/${world.router_id}/setup`, { template: 'isolir', mode: 'apply' });
+    await world.tenant.post('/imports', { router_id: world.router_id, kind: 'pools', dry_run: false });
+    expect(await world.tenant.get('/ip-pools')).toEqual([]);
+    await world.tenant.put('/settings', { isolir_download_kbps: 128 });
+    await world.tenant.post(`/routers/${world.router_id}/setup/rollback`, { template: 'isolir' });
+    expect(await findPool('pool-isolir')).toBeUndefined();
+  });
+
+  test('lines of plans that share a pool through its next one share its addresses', async () => {
+    const world = await NetworkTenant.make();
+    const next = await makePool(world, { ranges: '10.57.0.1' });
+    const first = await makePool(world, { ranges: '10.58.0.1', next_pool: next.name });
+    const [plan, other] = [await makePlanOn(world, first.name), await makePlanOn(world, next.name)];
+    await world.addLine(plan.id);
+    await world.addLine(other.id);
+    const { id } = await world.tenant.addCustomer(plan.id, { pppoe_username: uniqueName() });
+    expect((await world.tenant.call('POST', `/customers/${id}/activate`, { body: {} })).status).toBe(409);
   });
 });

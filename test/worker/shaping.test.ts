@@ -9,8 +9,8 @@ import {
   loadOnRouter,
   NetworkTenant,
   readMenu,
+  settle,
   uniqueName,
-  waitUntil,
   withBridgeCalls,
 } from '../support/network-world.ts';
 
@@ -28,11 +28,6 @@ async function makeQueuedPlan(world: NetworkTenant, speed: object = {}, settings
   const plan = await world.addPlan({ download_kbps: 20_000, upload_kbps: 5_000, ...speed });
   await world.tenant.put(`/service-plans/${plan.id}/advanced`, { shaping: 'simple_queue', ...settings });
   return plan;
-}
-
-async function settle(world: NetworkTenant): Promise<void> {
-  const open = () => world.query("SELECT key FROM provisioning WHERE status <> 'in_sync'");
-  await waitUntil(open, rows => rows.length === 0, 'all of it is applied');
 }
 
 describe('simple queues', () => {

@@ -15,7 +15,7 @@ import { routers } from '../routers/table.ts';
 import { checkPoolRoom } from '../ip-pools/index.ts';
 import { selectPlansForLines } from '../service-plans/index.ts';
 import { service_plans, type PlanForLine, type PlanRow } from '../service-plans/table.ts';
-import { selectSettings } from '../settings/index.ts';
+import { selectSettings, type SettingsRow } from '../settings/index.ts';
 import { zones } from '../zones/index.ts';
 import { customerChanged, customerChanges, customerCreated } from './events.ts';
 import { selectLine, toLine, type Line } from './queries.ts';
@@ -170,6 +170,7 @@ async function changeLine(
   if (Object.keys(customerChanges(customer, patch)).length === 0 && !change.writes?.length) return customer;
   const after = { ...customer, ...patch };
   const plan = change.plan ?? line.plan;
+  rules.checkLine([customer, line.plan], [after, plan]);
   const desired = setDesired(ctx, {
     customer: after,
     plan,
@@ -181,10 +182,19 @@ async function changeLine(
   const event = customerChanged(customer, patch, happened, { routers: desired.routers, data: change.data });
   const room = rules.takesAddress(customer, after) ? checkPoolRoom(ctx, after, plan.address_pool) : [];
   const address = rules.comesToAddress(customer, after) ? checkAddressFree(after) : [];
-  const writes = [write, ...(change.writes ?? []), ...address, ...room, ...desired.writes];
+  const as_read = desired.routers.length > 0 ? [mustBeDecidedAnew(plan, settings)] : [];
+  const writes = [write, ...(change.writes ?? []), ...as_read, ...address, ...room, ...desired.writes];
   const [[changed]] = (await commit(ctx, writes, event)) as [[CustomerRow]];
   return changed;
 }
+
+/** What a line must be was decided by its plan's settings and the tenant's: if one of them changed, it is decided again. */
+const mustBeDecidedAnew = (plan: PlanForLine, settings: SettingsRow): Write =>
+  mustHold(
+    sql`(SELECT updated_at FROM service_plan_settings WHERE plan_id = ${plan.id}) IS ${plan.settings_updated_at}
+      AND (SELECT updated_at FROM settings) = ${Date.parse(settings.updated_at)}`,
+    new RaceLost(),
+  );
 
 type StatusRule = (customer: CustomerRow, moment: rules.Moment, plan: PlanRow) => Patch;
 
@@ -280,6 +290,8 @@ export async function changeCustomerPlan(ctx: Context, id: string, body: z.outpu
     throw invalidField('effective_date', 'is in the past');
   if (plan.id === customer.service_plan_id) throw invalidField('service_plan_id', 'is the plan already');
   const patch = rules.changePlan(customer, line.plan, plan);
+  // also one that waits for its date: nobody would be there to hear of it then
+  rules.checkLine([customer, line.plan], [{ ...customer, ...patch }, plan]);
   const change = recordPlanChange(ctx, customer, body);
   const insert = ctx.db.orm.insert(customer_plan_changes).values(change);
   const writes = [forgetWaitingPlanChange(ctx, id), insert];

@@ -110,3 +110,25 @@ export function comesToAddress(before: CustomerRow, after: CustomerRow): boolean
   const is_another = before.static_ip !== after.static_ip || before.router_id !== after.router_id;
   return after.status !== 'terminated' && (is_another || before.status === 'terminated');
 }
+
+type LinePlan = { shaping: 'profile' | 'simple_queue'; is_unlimited: boolean };
+
+const isLine = ({ status, router_id, connection_type }: CustomerRow): boolean =>
+  (status === 'active' || status === 'suspended') && router_id !== null && connection_type !== 'hotspot';
+
+/** Why its line could not be brought to the router; null where it can. */
+function findLineProblem(customer: CustomerRow, plan: LinePlan): string | null {
+  const { static_ip, connection_type } = customer;
+  if (!isLine(customer)) return null;
+  if (static_ip === null && plan.shaping === 'simple_queue' && !plan.is_unlimited)
+    return 'is required: the plan’s simple queue holds on to the address';
+  if (connection_type !== 'static') return null;
+  if (static_ip === null) return 'is required: a static line is known by its address';
+  return static_ip.includes(':') ? 'is IPv6: a static line can be suspended by an IPv4 address only' : null;
+}
+
+/** A line that lacks something already is not kept from being suspended, resumed or ended. */
+export function checkLine(before: [CustomerRow, LinePlan], after: [CustomerRow, LinePlan]): void {
+  const problem = findLineProblem(...after);
+  if (problem !== null && findLineProblem(...before) !== problem) throw invalidField('static_ip', problem);
+}

@@ -11,6 +11,7 @@ import { parseExport } from '../../lib/routeros/export-file.ts';
 import { localDate, startOfDate, toIso } from '../../lib/time.ts';
 import { describePool } from '../../provisioning/desired.ts';
 import { setRouterEntries } from '../../provisioning/set-desired.ts';
+import { selectSettings } from '../settings/index.ts';
 import { checkReached, selectRouter } from '../../provisioning/ask-router.ts';
 import { ip_pools, type IpPoolRow } from '../ip-pools/table.ts';
 import { jobs, toJob, type JobRow } from '../jobs/index.ts';
@@ -216,14 +217,16 @@ async function importProfiles(ctx: Context, order: Order, import_id: string): Pr
 }
 
 async function importPools(ctx: Context, order: Order, import_id: string): Promise<Outcome> {
-  const known = await read(
+  const [known, [settings]] = await read(
     ctx,
     ctx.db.orm
       .select({ name: ip_pools.name, ranges: ip_pools.ranges })
       .from(ip_pools)
       .where(eq(ip_pools.router_id, order.router_id!)),
+    selectSettings(ctx),
   );
-  const plan = planPools(parseExport(order.text), new Map(known[0].map(({ name, ranges }) => [name, ranges])));
+  const by_name = new Map(known.map(({ name, ranges }) => [name, ranges]));
+  const plan = planPools(parseExport(order.text), by_name, settings!.isolir_pool);
   const at = toIso(ctx.now);
   const rows = plan.pools.map(({ name, ranges, size, next_pool, notes }): IpPoolRow => {
     const pool = { router_id: order.router_id!, name, ranges, next_pool, size, used: null, used_at: null, notes };

@@ -46,13 +46,16 @@ export interface PoolPlan extends Omit<ImportPlan, 'creates' | 'plans'> {
 }
 
 /** `known`: ranges of the pools that this router has here already, by name. */
-export function planPools(file: ExportFile, known: ReadonlyMap<string, string>): PoolPlan {
+/** `known`: name → ranges of the router's pools. The pool of the suspended belongs to its set-up. */
+export function planPools(file: ExportFile, known: ReadonlyMap<string, string>, isolir_pool: string): PoolPlan {
   const plan: PoolPlan = { pools: [], skips: [], conflicts: [], ignored: [] };
   for (const { line, props } of file.items.filter(found => found.menu === '/ip/pool')) {
     const name = props.get('name') ?? '';
     const parsed = parsePoolRanges(props.get('ranges') ?? '');
     const existing = known.get(name);
     if (typeof parsed === 'string') plan.skips.push({ line, name, reason: parsed });
+    else if (name === isolir_pool)
+      plan.skips.push({ line, name, reason: 'is the pool of the suspended (isolir_pool)' });
     else if (existing === parsed.ranges) plan.skips.push({ line, name, reason: 'is here already' });
     else if (existing !== undefined)
       plan.conflicts.push({

@@ -238,6 +238,8 @@ export function judgeProfile(
 }
 
 function comparePlan({ plan, settings }: Known, profile: ExportItem | undefined): string | null {
+  if (settings?.shaping === 'simple_queue')
+    return `plan "${plan.name}" holds its lines by simple queues, which an import doesn’t make`;
   const fields = planProfileFields(plan, settings);
   const says = (property: string) => profile?.props.get(property) ?? '';
   const differs = Object.keys(fields).find(key => !equalValues('/ppp/profile', key, says(key), fields[key]));

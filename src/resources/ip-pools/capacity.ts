@@ -13,16 +13,18 @@ export function checkPoolRoom(
   address_pool: string | null,
 ): Write[] {
   if (address_pool === null || line.router_id === null) return [];
-  const size = sql`
+  const router = line.router_id;
+  const chain = sql`
     WITH RECURSIVE chain (name, next_pool, size) AS (
-      SELECT name, next_pool, size FROM ip_pools WHERE router_id = ${line.router_id} AND name = ${address_pool}
+      SELECT name, next_pool, size FROM ip_pools WHERE router_id = ${router} AND name = ${address_pool}
       UNION SELECT p.name, p.next_pool, p.size FROM ip_pools AS p JOIN chain ON p.name = chain.next_pool
-      WHERE p.router_id = ${line.router_id}
-    ) SELECT sum(size) FROM chain`;
-  const taken = sql`
-    SELECT count(*) FROM customers AS c JOIN service_plan_settings AS s ON s.plan_id = c.service_plan_id
-    WHERE c.router_id = ${line.router_id} AND c.id <> ${line.id} AND c.deleted_at IS NULL AND c.static_ip IS NULL
-      AND c.connection_type = 'pppoe' AND c.status IN ('active', 'suspended') AND s.address_pool = ${address_pool}`;
+      WHERE p.router_id = ${router}
+    )`;
+  const plans = sql`SELECT plan_id FROM service_plan_settings WHERE address_pool IN (SELECT name FROM chain)`;
+  const has_room = sql`${chain} SELECT sum(size) > (
+      SELECT count(*) FROM customers WHERE router_id = ${router} AND service_plan_id IN (${plans})
+        AND status IN ('active', 'suspended') AND id <> ${line.id} AND deleted_at IS NULL AND static_ip IS NULL
+        AND connection_type = 'pppoe') FROM chain`;
   const message = `Pool "${address_pool}" of the router has no address left for another line.`;
-  return [mustHold(sql`coalesce((${taken}) < (${size}), 1)`, new AppError('CONFLICT', message))];
+  return [mustHold(sql`coalesce((${has_room}), 1)`, new AppError('CONFLICT', message))];
 }

@@ -20,7 +20,7 @@ const entry_list = list({
     status: exactly(provisioning.status, z.enum(Status.options)),
     setup: exactly(provisioning.setup, line(100)),
   },
-  sort: ['created_at', 'updated_at', 'next_attempt_at'],
+  sort: ['created_at'],
   default_sort: '-created_at',
   counter: 'provisioning',
   fields: Object.keys(ProvisioningEntry.shape),

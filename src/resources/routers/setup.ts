@@ -1,9 +1,9 @@
 import { and, asc, eq, sql } from 'drizzle-orm';
 import { z } from 'zod';
 import type { Context } from '../../context.ts';
-import { commit } from '../../db/commit.ts';
+import { commit, mustHold, RaceLost, type Write } from '../../db/commit.ts';
 import { read } from '../../db/session.ts';
-import { invalidField, notFound } from '../../errors.ts';
+import { AppError, invalidField, notFound } from '../../errors.ts';
 import type { Endpoint } from '../../http/definition.ts';
 import { endpoint } from '../../http/endpoint.ts';
 import { Id, Instant, line } from '../../http/fields.ts';
@@ -13,8 +13,13 @@ import { Difference, type Outcome } from '../../protocol/messages.ts';
 import { applyDesired } from '../../provisioning/apply.ts';
 import { ISOLIR_SETUP, isolirEntries, type WalledGarden } from '../../provisioning/walled-garden.ts';
 import { lookAhead, wantedRef } from '../../provisioning/look-ahead.ts';
-import { setRouterEntries } from '../../provisioning/set-desired.ts';
-import { provisioning, PROVISIONING_KINDS, PROVISIONING_STATUSES } from '../provisioning/table.ts';
+import { mustBeAsRead, setRouterEntries } from '../../provisioning/set-desired.ts';
+import {
+  provisioning,
+  PROVISIONING_KINDS,
+  PROVISIONING_STATUSES,
+  type ProvisioningRow,
+} from '../provisioning/table.ts';
 import { selectSettings, type SettingsRow } from '../settings/index.ts';
 import { routers } from './table.ts';
 
@@ -49,7 +54,12 @@ const SetupOrder = z
   })
   .meta({ id: 'RouterSetupOrder' });
 
-const Rollback = z.strictObject({ template: Template }).meta({ id: 'RouterSetupRollback' });
+const Rollback = z
+  .strictObject({
+    template: Template,
+    force: z.boolean().optional().describe('Also while suspended lines lean on it.'),
+  })
+  .meta({ id: 'RouterSetupRollback' });
 
 const STEPS = ['add', 'change', 'remove', 'none', 'conflict', 'failed'] as const;
 
@@ -112,7 +122,7 @@ function toGarden(sent: z.output<typeof Variables> = {}): WalledGarden {
 }
 
 async function readSetup(ctx: Context, router_id: string) {
-  const [[router], [settings], rows, pools] = await read(
+  const [[router], [settings], rows, pools, [leaning]] = await read(
     ctx,
     ctx.db.orm.select({ id: routers.id }).from(routers).where(eq(routers.id, router_id)),
     selectSettings(ctx),
@@ -122,9 +132,13 @@ async function readSetup(ctx: Context, router_id: string) {
       .where(and(eq(provisioning.router_id, router_id), eq(provisioning.setup, ISOLIR_SETUP)))
       .orderBy(asc(provisioning.kind), asc(provisioning.key)),
     ctx.db.orm.all<{ name: string }>(sql`SELECT name FROM ip_pools WHERE router_id = ${router_id}`),
+    ctx.db.orm.all<{ count: number }>(sql`
+      SELECT count(*) AS count FROM provisioning WHERE router_id = ${router_id} AND desired IS NOT NULL
+        AND customer_id IS NOT NULL AND (kind = 'address_list'
+          OR (kind = 'ppp_secret' AND desired ->> 'profile' = (SELECT isolir_profile FROM settings)))`),
   );
   if (!router) throw notFound('router');
-  return { settings: settings!, rows, pools };
+  return { settings: settings!, rows, pools, leaning: leaning!.count };
 }
 
 async function setUpRouter(ctx: Context, router_id: string, order: z.output<typeof SetupOrder>): Promise<Setup> {
@@ -134,9 +148,10 @@ async function setUpRouter(ctx: Context, router_id: string, order: z.output<type
     throw invalidField('template', `needs the pool "${settings.isolir_pool}", which is another one on this router`);
   const wanted = isolirEntries(router_id, settings, garden);
   if (order.mode === 'plan')
-    return { ...(await describeSetup(ctx, router_id)), plan: await planIsolir(ctx, settings, router_id, garden) };
+    return { ...(await describeSetup(ctx, router_id)), plan: await planIsolir(ctx, settings, router_id, garden, rows) };
   const { writes, routers: touched } = setRouterEntries(ctx, rows, wanted, false);
-  await commit(ctx, writes, {
+  if (touched.length === 0) return applySetup(ctx, router_id);
+  await commit(ctx, [...stillAsRead(router_id, rows, settings), ...writes], {
     type: 'router.set_up',
     action: 'update',
     entity_id: router_id,
@@ -146,22 +161,42 @@ async function setUpRouter(ctx: Context, router_id: string, order: z.output<type
   return applySetup(ctx, router_id);
 }
 
-async function planIsolir(ctx: Context, settings: SettingsRow, router_id: string, garden: WalledGarden) {
+/** Of two admins who set it up at once, or who change the settings meanwhile, the later one is decided again. */
+const stillAsRead = (router_id: string, rows: readonly ProvisioningRow[], settings: SettingsRow): Write[] => [
+  mustBeAsRead(sql`router_id = ${router_id} AND setup = ${ISOLIR_SETUP}`, rows),
+  mustHold(sql`(SELECT updated_at FROM settings) = ${Date.parse(settings.updated_at)}`, new RaceLost()),
+];
+
+async function planIsolir(
+  ctx: Context,
+  settings: SettingsRow,
+  router_id: string,
+  garden: WalledGarden,
+  rows: readonly ProvisioningRow[],
+) {
   const wanted = isolirEntries(router_id, settings, garden);
   const pool = { name: settings.isolir_pool, local_address: garden.local_address, is_gone: false };
-  const results = await lookAhead(ctx, router_id, wanted, pool);
+  const kept = new Set(wanted.map(wantedRef));
+  const unwanted = rows.filter(row => row.desired !== null && !kept.has(wantedRef(row)));
+  const results = await lookAhead(ctx, router_id, wanted, unwanted, pool);
+  const named_rows = [...wanted, ...unwanted];
   return results.map(({ ref, outcome, error, differences }): Setup['plan'][number] => {
-    const row = wanted.find(each => wantedRef(each) === ref);
+    const row = named_rows.find(each => wantedRef(each) === ref);
     const named = row ?? { kind: 'ppp_profile' as const, key: settings.isolir_profile };
     return { kind: named.kind, key: named.key, step: STEP_OF[outcome], error, differences };
   });
 }
 
-async function takeSetupBack(ctx: Context, router_id: string): Promise<Setup> {
-  const { rows } = await readSetup(ctx, router_id);
+async function takeSetupBack(ctx: Context, router_id: string, is_forced: boolean): Promise<Setup> {
+  const { rows, settings, leaning } = await readSetup(ctx, router_id);
+  if (leaning > 0 && !is_forced)
+    throw new AppError(
+      'CONFLICT',
+      `${leaning} suspended ${leaning === 1 ? 'line leans' : 'lines lean'} on it: without it they are free, or have no address. \`force\` takes it back all the same.`,
+    );
   const { writes, routers: touched } = setRouterEntries(ctx, rows, [], false);
-  if (writes.length > 0)
-    await commit(ctx, writes, {
+  if (touched.length > 0)
+    await commit(ctx, [...stillAsRead(router_id, rows, settings), ...writes], {
       type: 'router.setup_taken_back',
       action: 'update',
       entity_id: router_id,
@@ -217,6 +252,6 @@ export const setup_routes: Record<string, Endpoint> = {
     body: Rollback,
     returns: { one: RouterSetup },
     errors: ['CONFLICT'],
-    run: (ctx, { params }) => takeSetupBack(ctx, params.id),
+    run: (ctx, { params, body }) => takeSetupBack(ctx, params.id, body.force ?? false),
   }),
 };

@@ -9,7 +9,7 @@ import type { Prepared, Target } from '../../http/crud.ts';
 import { slugify } from '../../lib/text.ts';
 import { toIso } from '../../lib/time.ts';
 import { profileProperties, type CustomerLine } from '../../provisioning/desired.ts';
-import { raisePlan, setDesired, type DesiredChange } from '../../provisioning/set-desired.ts';
+import { mustBeAsRead, raisePlan, setDesired, type DesiredChange } from '../../provisioning/set-desired.ts';
 import { provisioning } from '../provisioning/table.ts';
 import { selectSettings } from '../settings/index.ts';
 import type { PlanInput, PlanSettingsInput } from './schema.ts';
@@ -161,9 +161,10 @@ export async function updatePlanSettings(
     .returning();
   const as_read = sql`(SELECT updated_at FROM ${service_plan_settings} WHERE plan_id = ${plan_id})
     IS ${stored ? Date.parse(stored.updated_at) : null}`;
-  const applies = wanted.auto_apply_to_router;
-  const lines =
-    applies && REMAKES_LINES.some(column => column in changes) ? await remakeLines(ctx, plan, wanted) : null;
+  // which entries a line has can't wait: a half of it would leave lines without any limit
+  const remakes = REMAKES_LINES.some(column => column in changes);
+  const applies = wanted.auto_apply_to_router || remakes;
+  const lines = remakes ? await remakeLines(ctx, plan, wanted) : null;
   const routers = applies ? [...(lines?.routers ?? []), ...(await listRoutersOf(ctx, plan_id))] : [];
   const results = (await commit(
     ctx,
@@ -185,15 +186,13 @@ const REMAKES_LINES = ['shaping', 'is_unlimited', 'queue_name_template'] as cons
 /** What the plan's lines must hold by its new settings. */
 async function remakeLines(ctx: Context, plan: PlanRow, wanted: PlanSettingsRow): Promise<DesiredChange> {
   const its_lines = sql`service_plan_id = ${plan.id} AND status IN ('active', 'suspended') AND deleted_at IS NULL`;
+  const its_rows = sql`customer_id IN (SELECT id FROM customers WHERE ${its_lines})`;
   const [lines, rows, [settings]] = await read(
     ctx,
-    ctx.db.orm.all<CustomerLine>(sql`
-      SELECT id, customer_code, full_name, status, connection_type, router_id, pppoe_username, static_ip
+    ctx.db.orm.all<CustomerLine & { updated_at: number }>(sql`
+      SELECT id, customer_code, full_name, status, connection_type, router_id, pppoe_username, static_ip, updated_at
       FROM customers WHERE ${its_lines}`),
-    ctx.db.orm
-      .select()
-      .from(provisioning)
-      .where(sql`${provisioning.customer_id} IN (SELECT id FROM customers WHERE ${its_lines})`),
+    ctx.db.orm.select().from(provisioning).where(its_rows),
     selectSettings(ctx),
   );
   const needs_address = wanted.shaping === 'simple_queue' && !wanted.is_unlimited;
@@ -210,7 +209,11 @@ async function remakeLines(ctx: Context, plan: PlanRow, wanted: PlanSettingsRow)
     rows: of_customer.get(customer.id) ?? [],
     stays_suspended: customer.status === 'suspended',
   }));
-  return setDesired(ctx, ...changes);
+  const desired = setDesired(ctx, ...changes);
+  const as_read = `${lines.length}:${lines.reduce((sum, line) => sum + line.updated_at, 0)}`;
+  const now = sql`SELECT count(*) || ':' || coalesce(sum(updated_at), 0) FROM customers WHERE ${its_lines}`;
+  const still = [mustHold(sql`(${now}) = ${as_read}`, new RaceLost()), mustBeAsRead(its_rows, rows)];
+  return { ...desired, writes: [...still, ...desired.writes] };
 }
 
 /** RouterOS knows a burst only whole: both speeds, both thresholds and the time. */

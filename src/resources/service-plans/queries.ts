@@ -16,6 +16,7 @@ export const selectPlansForLines = (ctx: Context, where: SQL) =>
           'queue_name_template',
         ),
       address_pool: service_plan_settings.address_pool,
+      settings_updated_at: sql<number | null>`${service_plan_settings.updated_at}`.as('settings_updated_at'),
     })
     .from(service_plans)
     .leftJoin(service_plan_settings, eq(service_plan_settings.plan_id, service_plans.id))

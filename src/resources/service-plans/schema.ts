@@ -102,7 +102,9 @@ export const PlanSettingsInput = z
     queue_name_template: QueueNameTemplate,
     auto_apply_to_router: z
       .boolean()
-      .describe('A change goes to the routers at once; else with the next change of a line.'),
+      .describe(
+        'A change goes to the routers at once; else with the next change of a line. How lines are shaped always does.',
+      ),
   })
   .partial()
   .meta({ id: 'ServicePlanSettingsInput' });

@@ -77,7 +77,10 @@ export type PlanSettingsRow = typeof service_plan_settings.$inferSelect;
 
 /** A plan, and what its settings say of the lines on it. */
 export type PlanForLine = PlanRow &
-  Pick<PlanSettingsRow, 'shaping' | 'is_unlimited' | 'queue_name_template' | 'address_pool'>;
+  Pick<PlanSettingsRow, 'shaping' | 'is_unlimited' | 'queue_name_template' | 'address_pool'> & {
+    /** Of its settings, epoch ms; null: nobody set any. */
+    settings_updated_at: number | null;
+  };
 
 /** Settings of which nothing is set. */
 export const UNSET_PLAN_SETTINGS: Omit<PlanSettingsRow, 'plan_id' | 'created_at' | 'updated_at'> = {

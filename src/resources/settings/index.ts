@@ -29,7 +29,10 @@ const SettingsInput = z
     suspension_policy: z
       .enum(['disable', 'isolir'])
       .describe('What suspending does on the router: the secret disabled, or put on the isolir profile.'),
-    isolir_profile: RouterName.describe('Name of the PPP profile of the suspended.'),
+    isolir_profile: RouterName.refine(
+      name => !name.startsWith('default'),
+      'is a profile that each router has of its own',
+    ).describe('Name of the PPP profile of the suspended.'),
     isolir_pool: RouterName.describe(
       'Name of the pool from which the suspended get their addresses, on routers with the set-up `isolir`.',
     ),
