@@ -52,7 +52,8 @@ export async function applyDesired(
   const { entries, refused } = await describeTask(ctx, leaveOut(task, unopened), item_passwords);
   await refuse(ctx, task, [...unopened.map(row => ({ row, error: UNOPENED })), ...refused]);
   const asked = leaveOut(task, [...unopened, ...refused.map(({ row }) => row)]);
-  if (asked.rows.length === 0) return NOTHING_TO_DO;
+  const has_more = task.rows.length >= MOST_ROWS;
+  if (asked.rows.length === 0) return has_more ? { next_attempt_ms: ctx.now, failure: null } : NOTHING_TO_DO;
   let answer: ApplyAnswer;
   try {
     answer = await applyToRouter(
@@ -71,7 +72,7 @@ export async function applyDesired(
   }
   await confirm(ctx, asked, answer.entries, item_passwords, seen(ctx, task));
   const waiting = answer.entries.filter(entry => FAILED[entry.outcome]).length;
-  if (task.rows.length >= MOST_ROWS) return { next_attempt_ms: ctx.now, failure: null };
+  if (has_more) return { next_attempt_ms: ctx.now, failure: null };
   return { next_attempt_ms: waiting > 0 ? ctx.now + REFUSED_BACKOFF.first_ms : null, failure: null };
 }
 

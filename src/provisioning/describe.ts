@@ -1,5 +1,6 @@
 import { isSameSecret } from '../auth/sealing.ts';
 import type { Context } from '../context.ts';
+import { parseBoolean } from '../lib/routeros/values.ts';
 import type { DesiredEntry } from '../protocol/messages.ts';
 import {
   describeIsolirProfile,
@@ -90,7 +91,7 @@ async function describeRow(
     leans_on: desired && profileRef(desired.profile),
     line: {
       password_written,
-      end_session: is_unconfirmed && !row.adopt && (row.customer_status === 'suspended' || switchesShaping(task, row)),
+      end_session: is_unconfirmed && !row.adopt && (becomesSuspended(row) || switchesShaping(task, row)),
       same_service: desired ? listSameService(task, desired.profile) : [],
     },
   };
@@ -123,6 +124,14 @@ function markerOf({ customer_code, setup, kind, key }: DueRow): string {
   if (customer_code !== null) return customerMarker(customer_code);
   if (kind === 'ip_pool') return poolMarker(key);
   return kind === 'address_list' ? allowMarker(setup ?? 'router') : ruleMarker(key);
+}
+
+/** Who was seen suspended already, and is looked at again because of something else, has no session to lose. */
+function becomesSuspended({ customer_status, is_held, observed, desired }: DueRow): boolean {
+  if (customer_status !== 'suspended' || desired === null) return false;
+  const { profile, disabled } = desired as SecretState;
+  const was_disabled = parseBoolean(observed?.disabled ?? 'no');
+  return !(is_held && observed?.profile === profile && was_disabled === disabled);
 }
 
 /** From its profile to a queue of its own, or back: a session that began before would be held by both, or by nothing. */

@@ -155,7 +155,8 @@ function upsertDesired(ctx: Context, rows: readonly DesiredRow[], adopt: boolean
       FROM json_each(${chunk}) WHERE true
       ON CONFLICT (router_id, kind, key) DO UPDATE SET
         customer_id = excluded.customer_id, setup = excluded.setup, desired = ${KEEP_MANAGED},
-        adopt = max(provisioning.adopt, excluded.adopt), is_released = 0, released_profile = NULL,
+        adopt = CASE WHEN provisioning.customer_id IS excluded.customer_id THEN max(provisioning.adopt, excluded.adopt)
+          ELSE excluded.adopt END, is_released = 0, released_profile = NULL,
         generation = provisioning.generation + 1, status = 'pending', attempts = 0, last_error = NULL,
         next_attempt_at = excluded.next_attempt_at, updated_at = excluded.updated_at`),
   );

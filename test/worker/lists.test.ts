@@ -361,7 +361,7 @@ async function otherModels(): Promise<{ tenant: TestTenant; models: Model[] }> {
         exact('status', ['pending', 'in_sync', 'drifted', 'conflict', 'failed']),
         exact('setup', ['isolir', 'x']),
       ],
-      sorts: columns('created_at', 'updated_at', 'next_attempt_at'),
+      sorts: columns('created_at'),
       default_sort: '-created_at',
     },
     {

@@ -162,7 +162,8 @@ export async function updatePlanSettings(
   const as_read = sql`(SELECT updated_at FROM ${service_plan_settings} WHERE plan_id = ${plan_id})
     IS ${stored ? Date.parse(stored.updated_at) : null}`;
   // which entries a line has can't wait: a half of it would leave lines without any limit
-  const remakes = REMAKES_LINES.some(column => column in changes);
+  const is_queued = [current.shaping, wanted.shaping].includes('simple_queue');
+  const remakes = is_queued && REMAKES_LINES.some(column => column in changes);
   const applies = wanted.auto_apply_to_router || remakes;
   const lines = remakes ? await remakeLines(ctx, plan, wanted) : null;
   const routers = applies ? [...(lines?.routers ?? []), ...(await listRoutersOf(ctx, plan_id))] : [];
@@ -210,8 +211,11 @@ async function remakeLines(ctx: Context, plan: PlanRow, wanted: PlanSettingsRow)
     stays_suspended: customer.status === 'suspended',
   }));
   const desired = setDesired(ctx, ...changes);
-  const as_read = `${lines.length}:${lines.reduce((sum, line) => sum + line.updated_at, 0)}`;
-  const now = sql`SELECT count(*) || ':' || coalesce(sum(updated_at), 0) FROM customers WHERE ${its_lines}`;
+  // the newest of them, and parts of all that a number can still hold the sum of
+  const newest = lines.reduce((most, line) => Math.max(most, line.updated_at), 0);
+  const as_read = `${lines.length}:${newest}:${lines.reduce((sum, line) => sum + (line.updated_at % 1_000_000), 0)}`;
+  const now = sql`SELECT count(*) || ':' || coalesce(max(updated_at), 0) || ':' || coalesce(sum(updated_at % 1000000), 0)
+    FROM customers WHERE ${its_lines}`;
   const still = [mustHold(sql`(${now}) = ${as_read}`, new RaceLost()), mustBeAsRead(its_rows, rows)];
   return { ...desired, writes: [...still, ...desired.writes] };
 }
