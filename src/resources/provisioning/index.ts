@@ -24,7 +24,7 @@ const entry_list = list({
   default_sort: '-created_at',
   counter: 'provisioning',
   fields: Object.keys(ProvisioningEntry.shape),
-  omit: ['secret_hash', 'released_profile', 'is_released', 'generation', 'observed_generation', 'adopt'],
+  omit: ['secret_hash', 'released_profile', 'is_released', 'generation', 'observed_generation', 'is_held', 'adopt'],
 });
 
 export const provisioningResource: Resource = {
@@ -52,7 +52,8 @@ export const provisioningResource: Resource = {
       id: 'provisioning.adopt',
       summary: 'Take over what stands on the router in the place of an entry',
       description:
-        'Only of an entry in `conflict`: what has its name there, and isn’t marked as ours, is marked and made as it must be.',
+        'Only of an entry in `conflict`: what has its name there, and isn’t marked as ours, is marked and made as it must be; of ' +
+        'a secret the profile of its plan with it. Where nothing must be there, it is removed.',
       needs: 'routers:write',
       returns: { one: ProvisioningEntry },
       errors: ['CONFLICT'],
