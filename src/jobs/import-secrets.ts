@@ -12,7 +12,7 @@ import { customerCreated } from '../resources/customers/events.ts';
 import { customers, type CustomerRow } from '../resources/customers/table.ts';
 import { import_items, imports } from '../resources/imports/table.ts';
 import { jobs, type JobRow } from '../resources/jobs/index.ts';
-import { provisioning, type ProvisioningRow } from '../resources/provisioning/table.ts';
+import { provisioning, UNTRIED, type ProvisioningRow } from '../resources/provisioning/table.ts';
 
 /** Creates the customers of an import, some hundred at a time; a run that stops goes on where it was. */
 
@@ -178,27 +178,16 @@ function adoptSecrets(ctx: Context, items: readonly Item[], [router_id]: readonl
   if (router_id === undefined) return [];
   const at = toIso(ctx.now);
   const rows = items.map((item): ProvisioningRow => ({
+    ...UNTRIED,
     id: ctx.newId(),
     customer_id: item.customer_id!,
     router_id,
     kind: 'ppp_secret',
     key: item.name,
-    setup: null,
     desired: { profile: item.data!.profile, disabled: item.data!.disabled, remote_address: item.data!.static_ip },
     adopt: true,
-    is_released: false,
-    released_profile: null,
-    generation: 1,
-    observed_generation: 0,
-    observed: null,
-    observed_at: null,
-    is_held: false,
     secret_hash: item.data!.secret_hash,
-    status: 'pending',
-    attempts: 0,
     next_attempt_at: at,
-    last_error: null,
-    last_applied_at: null,
     created_at: at,
     updated_at: at,
   })); // prettier-ignore

@@ -6,7 +6,7 @@ import { askRouter } from './ask-router.ts';
 import { applyToRouter } from './bridge-client.ts';
 import type { DesiredRow, IsolirPool } from './desired.ts';
 import { describeTask } from './describe.ts';
-import type { ProvisioningRow } from '../resources/provisioning/table.ts';
+import { UNTRIED, type ProvisioningRow } from '../resources/provisioning/table.ts';
 import { readTask, type DueRow } from './task.ts';
 
 /** What applying these entries, the router's own, would change there. Nothing is written, on the router or here. */
@@ -51,24 +51,11 @@ const toDueRow = (wanted: DesiredRow): DueRow => ({
 const toGoingRow = (row: ProvisioningRow): DueRow => ({ ...NO_ROW, ...row, id: wantedRef(row), desired: null });
 
 const NO_ROW = {
+  ...UNTRIED,
   customer_code: null,
   full_name: null,
   customer_status: null,
   pppoe_password: null,
-  adopt: false,
-  is_released: false,
-  released_profile: null,
-  generation: 1,
-  observed_generation: 0,
-  observed: null,
-  observed_at: null,
-  is_held: false,
-  secret_hash: null,
-  status: 'pending' as const,
-  attempts: 0,
-  next_attempt_at: null,
-  last_error: null,
-  last_applied_at: null,
   created_at: '',
   updated_at: '',
 };

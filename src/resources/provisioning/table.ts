@@ -49,3 +49,22 @@ export const provisioning = sqliteTable('provisioning', {
 });
 
 export type ProvisioningRow = typeof provisioning.$inferSelect;
+
+/** Of a row that no router was asked about yet. */
+export const UNTRIED = {
+  setup: null,
+  adopt: false,
+  is_released: false,
+  released_profile: null,
+  generation: 1,
+  observed_generation: 0,
+  observed: null,
+  observed_at: null,
+  is_held: false,
+  secret_hash: null,
+  status: 'pending',
+  attempts: 0,
+  next_attempt_at: null,
+  last_error: null,
+  last_applied_at: null,
+} as const satisfies Partial<ProvisioningRow>;
