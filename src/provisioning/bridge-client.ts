@@ -29,9 +29,12 @@ import type { RouterRow } from '../resources/routers/table.ts';
 
 /** The Worker's end of the link to a bridge: signs, seals, and believes only signed answers. */
 
-/** Of the last two nobody was asked: `NOT_ENROLLED`, and `NOT_ASKED` for what we can't open ourselves. */
+/**
+ * `TIMED_OUT`: the bridge is there, and had no answer in time. Of the last two nobody was asked: `NOT_ENROLLED`, and
+ * `NOT_ASKED` for what we can't open ourselves.
+ */
 export type BridgeFailure =
-  z.infer<typeof BridgeError>['error']['code'] | 'BRIDGE_OFFLINE' | 'NOT_ENROLLED' | 'NOT_ASKED';
+  z.infer<typeof BridgeError>['error']['code'] | 'BRIDGE_OFFLINE' | 'TIMED_OUT' | 'NOT_ENROLLED' | 'NOT_ASKED';
 
 export class BridgeCallFailed extends Error {
   readonly code: BridgeFailure;
@@ -41,8 +44,9 @@ export class BridgeCallFailed extends Error {
   }
 }
 
-/** Above what the bridge needs to give a silent router up, with one apply before it. */
+const HEALTH_PATH = '/v1/health';
 const HEALTH_TIMEOUT_MS = 10_000;
+/** Above what the bridge needs to give a silent router up, with one apply before it. */
 const PROBE_TIMEOUT_MS = 30_000;
 const APPLY_TIMEOUT_MS = 90_000;
 
@@ -84,7 +88,7 @@ export async function probeRouter(
 /** Whether the bridge can be reached from here: its own reports don't tell that its tunnel works. */
 export async function isReachable(ambient: Ambient, bridge: BridgeRow): Promise<boolean> {
   try {
-    await callBridge(ambient, bridge, '/v1/health', null, HealthAnswer, HEALTH_TIMEOUT_MS);
+    await callBridge(ambient, bridge, HEALTH_PATH, null, HealthAnswer, HEALTH_TIMEOUT_MS);
     return true;
   } catch (error) {
     if (error instanceof BridgeCallFailed) return false;
@@ -156,7 +160,7 @@ async function callBridge<T extends z.ZodType>(
   const time_ms = ambient.now + ambient.elapsed_ms();
   const body_hash = await hashText(body);
   const signature = await signHashedRequest(secret, { time_ms, nonce, method, path, body_hash });
-  const answer = await send(bridge, path, timeout_ms, {
+  const answer = await sendInTime(ambient, bridge, path, timeout_ms, {
     'content-type': 'application/json',
     [TIME_HEADER]: String(time_ms),
     [NONCE_HEADER]: nonce,
@@ -196,6 +200,27 @@ async function readText(response: Response): Promise<string> {
   return new Blob(chunks).text();
 }
 
+/** Who has no answer in time may only be slow: that alone doesn't say that the bridge is away. */
+async function sendInTime(ambient: Ambient, ...call: Parameters<typeof send>) {
+  const [bridge, path, timeout_ms] = call;
+  try {
+    return await send(...call);
+  } catch (error) {
+    if (error instanceof BridgeCallFailed) throw error;
+    const is_here = path !== HEALTH_PATH && (await isReachable(ambient, bridge));
+    if (!is_here) throw noAnswer(bridge);
+    const seconds = Math.round(timeout_ms / 1000);
+    throw new BridgeCallFailed(
+      'TIMED_OUT',
+      `Bridge "${bridge.name}" had no answer within ${seconds} s: the router is slow.`,
+    );
+  }
+}
+
+const noAnswer = (bridge: BridgeRow): BridgeCallFailed =>
+  new BridgeCallFailed('BRIDGE_OFFLINE', `Bridge "${bridge.name}" did not answer at ${bridge.url}.`);
+
+/** Running out of time is thrown as it is. */
 async function send(
   bridge: BridgeRow,
   path: string,
@@ -214,7 +239,8 @@ async function send(
     });
     const signature = response.headers.get(SIGNATURE_HEADER) ?? '';
     return { status: response.status, signature, text: await readText(response) };
-  } catch {
-    throw new BridgeCallFailed('BRIDGE_OFFLINE', `Bridge "${bridge.name}" did not answer at ${bridge.url}.`);
+  } catch (error) {
+    if (error instanceof Error && error.name === 'TimeoutError') throw error;
+    throw noAnswer(bridge);
   }
 }

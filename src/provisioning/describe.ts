@@ -84,7 +84,8 @@ async function describeRow(
   const desired = row.desired as SecretState | null;
   const password_written =
     password !== undefined && (await isSameSecret(ctx.env, passwordPlace(row), password, row.secret_hash));
-  const is_unconfirmed = row.observed_generation < row.generation;
+  // what was refused was seen at this generation, and isn't so
+  const is_unconfirmed = row.status !== 'in_sync' || row.observed_generation < row.generation;
   return {
     ...described,
     fields: desired && secretFields(desired),

@@ -197,6 +197,7 @@ export function observeFailure(
   const offline = { router_id: router.id, status: 'offline', error: message, at_ms: ctx.now } as const;
   if (code === 'NOT_ASKED') return observeRouters(ctx, [offline]);
   if (code === 'BRIDGE_OFFLINE') return [...loseBridge(ctx, bridge, message), countFailure(ctx, router, false)];
+  if (code === 'TIMED_OUT') return [countFailure(ctx, router, false), ...observeBridge(ctx, bridge)];
   // one that refuses us is there, but as good as away
   const is_away = code === 'ROUTER_UNREACHABLE' || code === 'ROUTER_REFUSED';
   const away = () => [...observeRouters(ctx, [offline]), countFailure(ctx, router, code === 'ROUTER_REFUSED')];

@@ -153,6 +153,8 @@ export interface BridgeCall {
 }
 
 export interface Interception {
+  /** Which calls `before` is about; all unless told. */
+  paths?: RegExp;
   /** Before the request leaves; may wait, or throw as a network would. */
   before?: () => Promise<void> | void;
   /** After the bridge answered, before the Worker knows; may give another answer. */
@@ -169,10 +171,11 @@ export async function withBridgeCalls(
   const watch = async (input: RequestInfo | URL, init?: RequestInit): Promise<Response> => {
     const path = new URL(input instanceof Request ? input.url : input).pathname;
     if (!path.startsWith('/v1/')) return real(input, init);
-    await interception.before?.();
+    if (!interception.paths || interception.paths.test(path)) await interception.before?.();
     const response = await real(input, init);
     const answer = (await response.clone().json()) as ApplyAnswer;
-    calls.push({ path, request: JSON.parse(String(init?.body)) as ApplyRequest, status: response.status, answer });
+    const request = JSON.parse(String(init?.body ?? 'null')) as ApplyRequest;
+    calls.push({ path, request, status: response.status, answer });
     return (await interception.after?.(response)) ?? response;
   };
   globalThis.fetch = watch;

@@ -7,10 +7,12 @@ import {
   findSecret,
   isOnline,
   loadOnRouter,
+  makeFaults,
   NetworkTenant,
   readMenu,
   settle,
   uniqueName,
+  withBridgeCalls,
 } from '../support/network-world.ts';
 
 /** What was decided from what is no longer so is decided again: between the read and the write somebody else came. */
@@ -203,4 +205,37 @@ test('a plan’s profile is not made of the one of the suspended', async () => {
   await world.tenant.post(`/customers/${line.id}/activate`, {});
   await world.waitFor(line.id, 'conflict');
   expect(await findRow('/ppp/profile', 'isolir')).toMatchObject({ comment: 'rukun:isolir' });
+});
+
+test('a bridge that is there and has no answer in time is not away: its router is slow', async () => {
+  const world = await NetworkTenant.make();
+  const line = await world.addLine((await world.addPlan()).id);
+  const timeOut = () => {
+    throw new DOMException('too late', 'TimeoutError');
+  };
+  await withBridgeCalls(
+    async () => {
+      const answer = await world.tenant.call('POST', `/customers/${line.id}/provisioning/sync`);
+      expect([answer.status, answer.error.code]).toEqual([502, 'ROUTER_UNREACHABLE']);
+      expect(answer.error.message).toContain('slow');
+    },
+    { before: timeOut, paths: /apply/ },
+  );
+  expect((await world.tenant.get(`/bridges/${world.bridge_id}`)).status).toBe('online');
+  expect(await world.tenant.get('/monitoring/alerts', { status: 'open' })).toEqual([]);
+  expect((await world.tenant.get(`/routers/${world.router_id}`)).circuit.failures).toBe(1);
+});
+
+test('P27 a suspension that the router refused ends the session once it is made, also of a secret that somebody removed', async () => {
+  const world = await NetworkTenant.make();
+  const line = await world.addLine((await world.addPlan()).id);
+  expect(await dialIn(line.pppoe_username)).toBe(true);
+  await makeFaults({ read_only_user: true });
+  await world.tenant.post(`/customers/${line.id}/suspend`, {});
+  await world.waitFor(line.id, 'failed');
+  await clearFaults();
+  await loadOnRouter(`/ppp secret\nremove [find name=${line.pppoe_username}]\n`);
+  await world.tenant.post(`/customers/${line.id}/provisioning/sync`);
+  expect(await findSecret(line.pppoe_username)).toMatchObject({ disabled: 'true' });
+  expect(await isOnline(line.pppoe_username)).toBe(false);
 });
