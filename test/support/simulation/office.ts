@@ -9,7 +9,7 @@ import { NAMES, type PeopleStep, type StepOf } from './steps.ts';
  * - A suspended one has it disabled, or on the isolir profile without an address of its own: as the policy was when it was
  *   suspended. Nobody else has any.
  * - A profile stands where a secret needs it, with the rate of now. Where none does any more it may stay behind.
- * - A static line has no secret; suspended, its address stands on the isolir list, whatever the policy.
+ * - A static line has no secret and needs an address; suspended, its address stands on the isolir list, whatever the policy.
  * - On the queued plan a line has a queue of its own at the plan's rate, suspended or not, and its profile has none: it
  *   needs an address.
  * - Names, and addresses on one router, are unique among those who are not terminated and not deleted.
@@ -162,9 +162,10 @@ export class Office {
     );
   }
 
-  /** A line on the queued plan needs an address. */
+  /** A static line, and one on the queued plan, need an address. */
   hasItsAddress(customer: Customer): boolean {
-    return !hasLine(customer) || !this.plans[customer.plan]!.is_queued || customer.static_ip !== null;
+    const needs_one = customer.is_static || this.plans[customer.plan]!.is_queued;
+    return !hasLine(customer) || !needs_one || customer.static_ip !== null;
   }
 
   #add({ plan, router, name: wish, password, octet, is_static }: StepOf<'add'>): Wish {
