@@ -136,7 +136,7 @@ export class Office {
     const wish = decideFor(this, customer, step.do === 'carry on' ? { ...step, do: NEXT[customer.status] } : step);
     const after = { ...customer, ...wish.change };
     const takes_address =
-      after.static_ip !== customer.static_ip || after.router !== customer.router || step.do === 'reactivate';
+      after.static_ip !== customer.static_ip || after.router !== customer.router || customer.status === 'terminated';
     const is_free =
       !takes_address || after.status === 'terminated' || this.isAddressFree(after.static_ip, after.router, customer);
     const is_allowed = wish.is_allowed && !customer.is_deleted && is_free && this.hasItsAddress(after);
