@@ -12,7 +12,6 @@ export const PROVISIONING_KINDS = [
   'nat_rule',
   'filter_rule',
 ] as const;
-export type ProvisioningKind = (typeof PROVISIONING_KINDS)[number];
 
 export const PROVISIONING_STATUSES = ['pending', 'in_sync', 'drifted', 'conflict', 'failed'] as const;
 

@@ -46,13 +46,14 @@ export type OurMenu = (typeof OUR_MENUS)[number];
 const KEYS: Record<string, (row: RouterRow) => string> = {
   '/ip/firewall/address-list': row => `${row.list} ${row.address}`,
 };
-/** `/ppp/secret budi`: where on a router an entry stands. */
 /** What a row of desired state is called by the API, and where it stands. */
 export const MENU_OF = {
   ppp_secret: '/ppp/secret',
   simple_queue: '/queue/simple',
   address_list: '/ip/firewall/address-list',
 } as const;
+
+/** `/ppp/secret budi`: where on a router an entry stands. */
 export const placeOf = (menu: string, row: RouterRow): string => `${menu} ${KEYS[menu]?.(row) ?? row.name}`;
 
 /** What must stand on a router. Another kind of entry is a menu above and a line in `KINDS`. */
