@@ -117,6 +117,7 @@ async function finish(ctx: Context, job: JobRow): Promise<void> {
 function makeCustomer(ctx: Context, item: Item, customer_code: string, router_id: string | null): CustomerRow {
   const { full_name, service_plan_id, disabled, static_ip, sealed_password } = item.data!;
   const at = toIso(ctx.now);
+  const today = localDate(ctx.now, ctx.tenant.timezone);
   const row: CustomerRow = {
     ...EMPTY,
     id: item.customer_id!,
@@ -125,7 +126,8 @@ function makeCustomer(ctx: Context, item: Item, customer_code: string, router_id
     service_plan_id,
     status: disabled ? 'suspended' : 'active',
     suspension_reason: disabled ? 'manual' : null,
-    activation_date: localDate(ctx.now, ctx.tenant.timezone),
+    status_since: today,
+    activation_date: today,
     router_id,
     pppoe_username: item.name,
     pppoe_password: sealed_password,
@@ -165,6 +167,7 @@ const EMPTY = {
   last_payment_date: null,
   outstanding_balance: 0,
   credit_balance: 0,
+  account_version: 0,
   connection_type: 'pppoe' as const,
   onu_serial: null,
   notes: null,

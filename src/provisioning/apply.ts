@@ -1,4 +1,4 @@
-import { and, asc, eq, isNotNull, lte, sql } from 'drizzle-orm';
+import { and, asc, eq, isNotNull, lte, sql, type SQL } from 'drizzle-orm';
 import { fingerprintSecret } from '../auth/sealing.ts';
 import type { Context } from '../context.ts';
 import { chunkJson } from '../db/bulk.ts';
@@ -178,5 +178,5 @@ export const selectDueRouters = (ctx: Context) =>
     .from(provisioning)
     .where(and(isNotNull(provisioning.next_attempt_at), lte(provisioning.next_attempt_at, toIso(ctx.now))));
 
-export const selectCustomerRows = (ctx: Context, customer_id: string) =>
+export const selectCustomerRows = (ctx: Context, customer_id: string | SQL) =>
   ctx.db.orm.select().from(provisioning).where(eq(provisioning.customer_id, customer_id)).orderBy(asc(provisioning.id));

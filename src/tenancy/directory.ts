@@ -1,7 +1,7 @@
 import { integer, sqliteTable, text } from 'drizzle-orm/sqlite-core';
 import { eq, or } from 'drizzle-orm';
 import type { Tenant } from '../context.ts';
-import { bool, id, instant, json, timestamps } from '../db/columns.ts';
+import { bool, date, id, instant, json, timestamps } from '../db/columns.ts';
 import { openDatabase, runTogether, type Database } from '../db/session.ts';
 import type { Env } from '../env.ts';
 import { bringUp } from './migrate.ts';
@@ -23,6 +23,8 @@ export const tenants = sqliteTable('tenants', {
   locale: text('locale').notNull(),
   suspended_reason: text('suspended_reason'),
   delete_after: instant('delete_after'),
+  /** The last day, of its own calendar, whose daily job came to its end. */
+  daily_done_on: date('daily_done_on'),
   ...timestamps,
 });
 

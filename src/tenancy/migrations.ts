@@ -1,4 +1,5 @@
 import directory1 from '../../migrations/directory/0001_tenants.sql';
+import directory2 from '../../migrations/directory/0002_daily_jobs.sql';
 import tenant1 from '../../migrations/tenant/0001_people_and_events.sql';
 import tenant2 from '../../migrations/tenant/0002_network.sql';
 import tenant3 from '../../migrations/tenant/0003_customers_and_plans.sql';
@@ -7,11 +8,15 @@ import tenant5 from '../../migrations/tenant/0005_dues_tickets_usage.sql';
 import tenant6 from '../../migrations/tenant/0006_watching_routers.sql';
 import tenant7 from '../../migrations/tenant/0007_live_imports_and_pools.sql';
 import tenant8 from '../../migrations/tenant/0008_what_routers_hold.sql';
+import tenant9 from '../../migrations/tenant/0009_money.sql';
 import { parseMigration } from './migrate.ts';
 
 /** The SQL files, bundled into the Worker, in order. A new file is a line here; a landed one is never edited. */
 
-export const DIRECTORY_MIGRATIONS = [parseMigration('0001_tenants.sql', directory1)];
+export const DIRECTORY_MIGRATIONS = [
+  parseMigration('0001_tenants.sql', directory1),
+  parseMigration('0002_daily_jobs.sql', directory2),
+];
 
 export const TENANT_MIGRATIONS = [
   parseMigration('0001_people_and_events.sql', tenant1),
@@ -22,4 +27,5 @@ export const TENANT_MIGRATIONS = [
   parseMigration('0006_watching_routers.sql', tenant6),
   parseMigration('0007_live_imports_and_pools.sql', tenant7),
   parseMigration('0008_what_routers_hold.sql', tenant8),
+  parseMigration('0009_money.sql', tenant9),
 ];

@@ -17,6 +17,7 @@ import { selectPlansForLines } from '../service-plans/index.ts';
 import { service_plans, type PlanForLine, type PlanRow } from '../service-plans/table.ts';
 import { selectSettings, type SettingsRow } from '../settings/index.ts';
 import { zones } from '../zones/index.ts';
+import type { NewEvent } from '../../events/event.ts';
 import { customerChanged, customerChanges, customerCreated } from './events.ts';
 import { selectLine, toLine, type Line } from './queries.ts';
 import * as rules from './rules.ts';
@@ -141,7 +142,8 @@ export async function updateCustomer(ctx: Context, id: string, sent: Sent): Prom
     rules.checkPlanOffered(moves);
     patch = { ...rules.changePlan(customer, line.plan, moves), ...patch };
   }
-  const recorded = moves ? [recordPlanChange(ctx, customer, { service_plan_id: moves.id })] : [];
+  const to_fee = patch.monthly_fee === undefined ? customer.monthly_fee : patch.monthly_fee;
+  const recorded = moves ? [recordPlanChange(ctx, customer, { service_plan_id: moves.id }, to_fee)] : [];
   const inserts = recorded.map(change => ctx.db.orm.insert(customer_plan_changes).values(change));
   return changeLine(ctx, line, patch, 'updated', {
     plan: moves ?? line.plan,
@@ -157,6 +159,12 @@ interface LineChange {
   data?: Record<string, unknown>;
 }
 
+/** What a change of a line comes to: the writes, of which the first gives the customer's row, and the event of it. */
+export interface LineWrites {
+  writes: Write[];
+  event: NewEvent;
+}
+
 /** The one door through which a customer changes: its row, what the routers must now hold, and the event, together. */
 async function changeLine(
   ctx: Context,
@@ -165,9 +173,23 @@ async function changeLine(
   happened: string,
   change: LineChange = {},
 ): Promise<CustomerRow> {
+  const prepared = prepareLine(ctx, line, patch, happened, change);
+  if (!prepared) return line.customer;
+  const [[changed]] = (await commit(ctx, prepared.writes, prepared.event)) as [[CustomerRow]];
+  return changed;
+}
+
+/** Null where nothing changes. */
+function prepareLine(
+  ctx: Context,
+  line: Line,
+  patch: Patch,
+  happened: string,
+  change: LineChange = {},
+): LineWrites | null {
   const { customer, rows, settings } = line;
   const write = updateRow(ctx, customers, customer, patch);
-  if (Object.keys(customerChanges(customer, patch)).length === 0 && !change.writes?.length) return customer;
+  if (Object.keys(customerChanges(customer, patch)).length === 0 && !change.writes?.length) return null;
   const after = { ...customer, ...patch };
   const plan = change.plan ?? line.plan;
   rules.checkLine([customer, line.plan], [after, plan]);
@@ -184,9 +206,24 @@ async function changeLine(
   const address = rules.comesToAddress(customer, after) ? checkAddressFree(after) : [];
   const as_read = desired.routers.length > 0 ? [mustBeDecidedAnew(plan, settings)] : [];
   const writes = [write, ...(change.writes ?? []), ...as_read, ...address, ...room, ...desired.writes];
-  const [[changed]] = (await commit(ctx, writes, event)) as [[CustomerRow]];
-  return changed;
+  return { writes, event };
 }
+
+/** For whoever changes more than the line in the same batch: who was suspended for dues and owes none that is overdue. */
+export const prepareResumption = (ctx: Context, line: Line): LineWrites =>
+  prepareLine(ctx, line, rules.resume(line.customer, { date: today(ctx), today: today(ctx) }), 'resumed', {
+    data: { date: today(ctx), reason: 'paid' },
+  })!;
+
+/** The same of who is suspended for dues. */
+export const prepareSuspension = (ctx: Context, line: Line): LineWrites =>
+  prepareLine(
+    ctx,
+    line,
+    rules.suspend(line.customer, { date: today(ctx), today: today(ctx), reason: 'overdue' }),
+    'suspended',
+    { data: { date: today(ctx), reason: 'overdue' } },
+  )!;
 
 /** What a line must be was decided by its plan's settings and the tenant's: if one of them changed, it is decided again. */
 const mustBeDecidedAnew = (plan: PlanForLine, settings: SettingsRow): Write =>
@@ -248,9 +285,11 @@ function recordPlanChange(
   ctx: Context,
   customer: CustomerRow,
   wanted: z.output<typeof PlanChangeInput>,
+  to_fee: number | null,
 ): PlanChangeRow {
   const effective_date = wanted.effective_date ?? today(ctx);
   const at = toIso(ctx.now);
+  const waits = effective_date > today(ctx);
   return {
     id: ctx.newId(),
     customer_id: customer.id,
@@ -259,7 +298,10 @@ function recordPlanChange(
     effective_date,
     reason: wanted.reason ?? null,
     changed_by: ctx.actor.kind === 'user' ? ctx.actor.id : null,
-    applied_at: effective_date > today(ctx) ? null : at,
+    applied_at: waits ? null : at,
+    from_fee: waits ? null : customer.monthly_fee,
+    to_fee: waits ? null : to_fee,
+    invoice_id: null,
     created_at: at,
     updated_at: at,
   };
@@ -292,7 +334,7 @@ export async function changeCustomerPlan(ctx: Context, id: string, body: z.outpu
   const patch = rules.changePlan(customer, line.plan, plan);
   // also one that waits for its date: nobody would be there to hear of it then
   rules.checkLine([customer, line.plan], [{ ...customer, ...patch }, plan]);
-  const change = recordPlanChange(ctx, customer, body);
+  const change = recordPlanChange(ctx, customer, body, patch.monthly_fee ?? null);
   const insert = ctx.db.orm.insert(customer_plan_changes).values(change);
   const writes = [forgetWaitingPlanChange(ctx, id), insert];
   if (change.applied_at !== null) {
@@ -326,11 +368,11 @@ export async function applyDuePlanChanges(ctx: Context): Promise<void> {
 
 async function applyPlanChange(ctx: Context, change: PlanChangeRow): Promise<void> {
   const { line, plan } = await readLineAndPlan(ctx, change.customer_id, change.to_plan_id);
+  const patch = rules.changePlan(line.customer, line.plan, plan!);
   const done = ctx.db.orm
     .update(customer_plan_changes)
-    .set({ applied_at: toIso(ctx.now) })
+    .set({ applied_at: toIso(ctx.now), from_fee: line.customer.monthly_fee, to_fee: patch.monthly_fee ?? null })
     .where(and(eq(customer_plan_changes.id, change.id), isNull(customer_plan_changes.applied_at)));
-  const patch = rules.changePlan(line.customer, line.plan, plan!);
   const data = { effective_date: change.effective_date };
   await changeLine(ctx, line, patch, 'plan_changed', { plan: plan!, writes: [mustChange(done, new RaceLost())], data });
 }

@@ -87,7 +87,7 @@ export const plan_change_list = list({
   fields: Object.keys(CustomerPlanChange.shape),
 });
 
-export const selectCustomer = (ctx: Context, id: string) =>
+export const selectCustomer = (ctx: Context, id: string | SQL) =>
   ctx.db.orm
     .select()
     .from(customers)
@@ -100,7 +100,7 @@ export async function getCustomer(ctx: Context, id: string): Promise<CustomerRow
 }
 
 /** What a change of a line is decided on: the customer, its plan, its rows of desired state, and the settings. */
-export const selectLine = (ctx: Context, id: string) =>
+export const selectLine = (ctx: Context, id: string | SQL) =>
   [
     selectCustomer(ctx, id),
     selectPlansForLines(

@@ -42,7 +42,7 @@ export function activate(customer: CustomerRow, moment: Moment, plan: { price: n
   if (plan.price === null) throw invalidField('service_plan_id', 'names a plan without a price');
   notInFuture(moment);
   checkLineNamed({ ...customer, status: 'active' });
-  return { status: 'active', activation_date: moment.date };
+  return { status: 'active', status_since: moment.date, activation_date: moment.date };
 }
 
 /** Who is suspended as `overdue` is resumed by paying, and no other. */
@@ -50,13 +50,13 @@ export function suspend(customer: CustomerRow, moment: Moment): Patch {
   mustBe(customer, ['active'], 'suspended');
   notInFuture(moment);
   const named = SUSPENSION_REASONS.find(reason => reason === moment.reason);
-  return { status: 'suspended', suspension_reason: named ?? 'manual' };
+  return { status: 'suspended', status_since: moment.date, suspension_reason: named ?? 'manual' };
 }
 
 export function resume(customer: CustomerRow, moment: Moment): Patch {
   mustBe(customer, ['suspended'], 'resumed');
   notInFuture(moment);
-  return { status: 'active', suspension_reason: null };
+  return { status: 'active', status_since: moment.date, suspension_reason: null };
 }
 
 export function terminate(customer: CustomerRow, moment: Moment): Patch {
@@ -64,6 +64,7 @@ export function terminate(customer: CustomerRow, moment: Moment): Patch {
   notInFuture(moment);
   return {
     status: 'terminated',
+    status_since: moment.date,
     suspension_reason: null,
     termination_date: moment.date,
     termination_reason: moment.reason ?? null,
@@ -73,7 +74,13 @@ export function terminate(customer: CustomerRow, moment: Moment): Patch {
 export function reactivate(customer: CustomerRow, moment: Moment): Patch {
   mustBe(customer, ['terminated'], 'reactivated');
   notInFuture(moment);
-  return { status: 'pending_activation', activation_date: null, termination_date: null, termination_reason: null };
+  return {
+    status: 'pending_activation',
+    status_since: moment.date,
+    activation_date: null,
+    termination_date: null,
+    termination_reason: null,
+  };
 }
 
 export function remove(customer: CustomerRow): void {

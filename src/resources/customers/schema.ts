@@ -96,6 +96,7 @@ export const Customer = z
     auto_isolir: z.boolean(),
     hold_until: DateText.nullable().describe('A promise to pay: no suspension for dues until then.'),
     suspension_reason: z.enum(SUSPENSION_REASONS).nullable(),
+    status_since: DateText.nullable().describe('The business date from which its status holds.'),
     installation_date: DateText.nullable(),
     activation_date: DateText.nullable(),
     termination_date: DateText.nullable(),
@@ -154,6 +155,9 @@ export const CustomerPlanChange = z
     reason: z.string().nullable(),
     changed_by: Id.nullable(),
     applied_at: Instant.nullable().describe('Null while it waits.'),
+    from_fee: z.int().nullable().describe('What was paid a month before it; null while it waits.'),
+    to_fee: z.int().nullable(),
+    invoice_id: Id.nullable().describe('The invoice that charged the difference.'),
   })
   .meta({ id: 'CustomerPlanChange' });
 

@@ -37,6 +37,8 @@ export const customers = sqliteTable('customers', {
   auto_isolir: bool('auto_isolir').notNull(),
   hold_until: date('hold_until'),
   suspension_reason: text('suspension_reason', { enum: SUSPENSION_REASONS }),
+  /** The business date from which its status holds. */
+  status_since: date('status_since'),
   installation_date: date('installation_date'),
   activation_date: date('activation_date'),
   termination_date: date('termination_date'),
@@ -44,6 +46,8 @@ export const customers = sqliteTable('customers', {
   last_payment_date: date('last_payment_date'),
   outstanding_balance: integer('outstanding_balance').notNull().default(0),
   credit_balance: integer('credit_balance').notNull().default(0),
+  /** Rises with each change of its dues and receipts: who decides on them is told when they changed meanwhile. */
+  account_version: integer('account_version').notNull().default(0),
   router_id: text('router_id'),
   connection_type: text('connection_type', { enum: CONNECTION_TYPES }).notNull(),
   pppoe_username: text('pppoe_username'),
@@ -68,6 +72,11 @@ export const customer_plan_changes = sqliteTable('customer_plan_changes', {
   changed_by: text('changed_by'),
   /** Null while it waits for its date. */
   applied_at: instant('applied_at'),
+  /** What the customer paid a month before and after it; null while it waits. */
+  from_fee: integer('from_fee'),
+  to_fee: integer('to_fee'),
+  /** The invoice that charged it. */
+  invoice_id: text('invoice_id'),
   ...timestamps,
 });
 

@@ -1,3 +1,4 @@
+import { sql } from 'drizzle-orm';
 import { integer, sqliteTable, text } from 'drizzle-orm/sqlite-core';
 import { date, id, timestamps } from '../../db/columns.ts';
 
@@ -20,8 +21,12 @@ export const payments = sqliteTable('payments', {
   payment_for: text('payment_for', { enum: PAYMENT_PURPOSES }).notNull(),
   period_month: integer('period_month'),
   period_year: integer('period_year'),
+  /** `2026-11`, of the two above: what lists filter by. */
+  period: text('period').generatedAlwaysAs(sql``),
   reference_number: text('reference_number'),
   notes: text('notes'),
   processed_by: text('processed_by'),
   ...timestamps,
 });
+
+export type PaymentRow = typeof payments.$inferSelect;

@@ -7,6 +7,7 @@ import { invalidField } from '../../errors.ts';
 import { diffChanges, type Changes } from '../../events/event.ts';
 import { endpoint } from '../../http/endpoint.ts';
 import { Email, Id, Instant, Kbps, line, note, Phone } from '../../http/fields.ts';
+import { isNumberPattern } from '../../billing/numbers.ts';
 import type { Resource } from '../../http/resource.ts';
 import { followIsolir } from '../../provisioning/isolir.ts';
 import type { DesiredChange } from '../../provisioning/set-desired.ts';
@@ -15,6 +16,10 @@ import { SETTINGS_ID, settings, type SettingsRow } from './table.ts';
 export { settings, SETTINGS_ID, type SettingsRow } from './table.ts';
 
 const RouterName = line(60).regex(/^[\w.-]+$/, 'is not a RouterOS name of letters, digits, dots, hyphens');
+
+const NumberPattern = line(60)
+  .refine(isNumberPattern, 'is not text with one {number} (or {number:6}), and {year} and {month} where wanted')
+  .describe('Counts anew for each year or month that it names; at least four digits unless told: `{number:6}`.');
 
 const SettingsInput = z
   .strictObject({
@@ -41,9 +46,31 @@ const SettingsInput = z
     ),
     isolir_download_kbps: Kbps,
     isolir_upload_kbps: Kbps,
+    invoice_number_pattern: NumberPattern,
+    receipt_number_pattern: NumberPattern,
+    invoice_days_before_due: z.int().min(0).max(28).describe('When the daily job issues an invoice.'),
+    grace_days: z
+      .int()
+      .min(0)
+      .max(90)
+      .describe('Whole days after the due date before an unpaid line is suspended; a plan’s own go before.'),
+    tax_rate_bp: z
+      .int()
+      .min(0)
+      .max(10_000)
+      .describe('Hundredths of a percent, on top of what is charged; 0: no tax. See `tax_presets`.'),
+    bill_suspended_periods: z.boolean().describe('False: days on which a line was suspended are not charged.'),
+    payment_instructions: note(2000)
+      .nullable()
+      .describe('How to pay: stands on invoices and on the page of the suspended.'),
   })
   .partial()
   .meta({ id: 'SettingsInput' });
+
+const TaxPreset = z.object({ name: z.string(), country: z.string(), tax_rate_bp: z.int() });
+
+/** Known ones, off unless somebody puts them in. */
+const TAX_PRESETS: readonly z.infer<typeof TaxPreset>[] = [{ name: 'PPN 11 %', country: 'ID', tax_rate_bp: 1100 }];
 
 const Settings = z
   .object({
@@ -59,10 +86,20 @@ const Settings = z
     isolir_address_list: z.string(),
     isolir_download_kbps: z.int(),
     isolir_upload_kbps: z.int(),
+    invoice_number_pattern: z.string(),
+    receipt_number_pattern: z.string(),
+    invoice_days_before_due: z.int(),
+    grace_days: z.int(),
+    tax_rate_bp: z.int(),
+    tax_presets: z.array(TaxPreset).describe('What may be put into `tax_rate_bp` where it applies.'),
+    bill_suspended_periods: z.boolean(),
+    payment_instructions: z.string().nullable(),
     created_at: Instant,
     updated_at: Instant,
   })
   .meta({ id: 'Settings' });
+
+const toSettings = (row: SettingsRow): z.input<typeof Settings> => ({ ...row, tax_presets: [...TAX_PRESETS] });
 
 type Sent = z.output<typeof SettingsInput>;
 
@@ -112,7 +149,7 @@ export const settingsResource: Resource = {
       summary: 'The provider’s settings',
       needs: 'settings:read',
       returns: { one: Settings },
-      run: ctx => getSettings(ctx),
+      run: async ctx => toSettings(await getSettings(ctx)),
     }),
     'PUT /': endpoint({
       id: 'settings.update',
@@ -122,7 +159,7 @@ export const settingsResource: Resource = {
       body: SettingsInput,
       returns: { one: Settings },
       errors: ['CONFLICT'],
-      run: (ctx, { body }) => updateSettings(ctx, body),
+      run: async (ctx, { body }) => toSettings(await updateSettings(ctx, body)),
     }),
   },
 };
