@@ -42,6 +42,17 @@ export interface Ambient {
   ip: string | null;
 }
 
+/** What a request that may be sent twice is known by. */
+export interface Idempotency {
+  key: string;
+  route: string;
+  body_hash: string;
+  /** The database was asked whether it is known. */
+  is_checked: boolean;
+  /** What the request makes: said before it is committed. */
+  subject_id: string | null;
+}
+
 /** What a request, message or job of one tenant carries. */
 export interface Context extends Ambient {
   tenant: Tenant;
@@ -49,6 +60,7 @@ export interface Context extends Ambient {
   db: Database;
   /** `updated_at` that the caller's If-Match names: the row must still have it. */
   if_match: string | null;
+  idempotency: Idempotency | null;
 }
 
 export function makeAmbient(

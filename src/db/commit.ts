@@ -5,7 +5,7 @@ import { AppError, errorText, fromDatabaseError, unauthorized } from '../errors.
 import { announce } from '../events/announce.ts';
 import { insertEvents, type NewEvent } from '../events/event.ts';
 import { toIso } from '../lib/time.ts';
-import { actorMayAct, runTogether, type Database, type Statement } from './session.ts';
+import { actorMayAct, IDEMPOTENCY_MS, runTogether, type Database, type Statement } from './session.ts';
 
 /** A write, or a condition, that fails the whole batch with its error when it doesn't hold. */
 export interface Guarded {
@@ -65,8 +65,9 @@ export function checkIfMatch(ctx: Context, row: { updated_at: string }): void {
  * The only way to write to a tenant's database: rows and the events that tell of them in one batch, all or nothing,
  * with guards that the database is still this tenant's and that the user may still act. Gives each write's rows.
  */
-export async function commit(ctx: Context, writes: readonly Write[], ...events: NewEvent[]): Promise<unknown[][]> {
-  if (writes.length === 0 && events.length === 0) return [];
+export async function commit(ctx: Context, wanted: readonly Write[], ...events: NewEvent[]): Promise<unknown[][]> {
+  if (wanted.length === 0 && events.length === 0) return [];
+  const writes = [...wanted, ...rememberKey(ctx)];
   const { db, tenant, actor } = ctx;
   const guards: { holds: SQL; otherwise: Error }[] = [
     { holds: sql`(SELECT epoch FROM tenant_state) = ${tenant.epoch}`, otherwise: new StaleTenant() },
@@ -84,6 +85,25 @@ export async function commit(ctx: Context, writes: readonly Write[], ...events: 
   const results = await runGuarded(db, statements, guards);
   announce(ctx, events);
   return positions.map(at => (at < 0 ? [] : (results[at] as unknown[])));
+}
+
+/** What the request makes, for its Idempotency-Key. */
+export function nameMade({ idempotency }: Context, id: string): void {
+  if (idempotency) idempotency.subject_id = id;
+}
+
+/** What the request's Idempotency-Key did. Another one with that key may be faster. */
+function rememberKey({ idempotency, actor, db, now }: Context): Write[] {
+  if (!idempotency || actor.kind !== 'user') return [];
+  const { key, route, body_hash, subject_id } = idempotency;
+  if (subject_id === null) throw new Error(`nobody said what ${route} makes`);
+  const insert = db.orm.run(sql`
+    INSERT INTO idempotency_keys (key, user_id, route, body_hash, subject_id, created_at)
+    VALUES (${key}, ${actor.id}, ${route}, ${body_hash}, ${subject_id}, ${now})
+    ON CONFLICT (key) DO UPDATE SET user_id = excluded.user_id, route = excluded.route, body_hash = excluded.body_hash,
+      subject_id = excluded.subject_id, response = NULL, created_at = excluded.created_at
+    WHERE idempotency_keys.created_at <= ${now - IDEMPOTENCY_MS}`);
+  return [mustChange(insert, new RaceLost())];
 }
 
 /** A batch on the directory: the same guards, without a tenant. */

@@ -1,8 +1,8 @@
 import { eq, type SQL, sql } from 'drizzle-orm';
 import type { BatchItem, BatchResponse } from 'drizzle-orm/batch';
 import { drizzle, type DrizzleD1Database } from 'drizzle-orm/d1';
-import type { Context } from '../context.ts';
-import { unauthorized } from '../errors.ts';
+import type { Context, Idempotency } from '../context.ts';
+import { AppError, unauthorized } from '../errors.ts';
 import { users } from '../resources/users/table.ts';
 
 export type Statement = BatchItem<'sqlite'>;
@@ -69,25 +69,73 @@ export async function runTogether<const T extends readonly Statement[]>(db: Data
   return mapped as unknown as { -readonly [K in keyof T]: BatchResponse<[T[K]]>[0] };
 }
 
-/**
- * Reads for an endpoint: one round trip, whatever their number. The first read of a request also asks whether
- * the user may still act (deactivated, changed role or password since the token was made), at no extra trip.
- */
-export async function read<const T extends readonly Statement[]>(ctx: Context, ...statements: T) {
-  const { actor, db } = ctx;
-  if (actor.kind !== 'user' || db.actor_checked) return runTogether(db, statements);
-  const standing = db.orm
+/** Asked with the first read of a request, at no extra trip: nothing that follows is trusted before it. */
+interface Preliminary {
+  statement: Statement;
+  judge(rows: unknown[]): void;
+}
+
+/** Whether the user may still act: deactivated, changed role or password since the token was made. */
+function askStanding({ actor, db }: Context): Preliminary[] {
+  if (actor.kind !== 'user' || db.actor_checked) return [];
+  const statement = db.orm
     .select({ is_active: users.is_active, role: users.role, tokens_valid_from: users.tokens_valid_from })
     .from(users)
     .where(eq(users.id, actor.id));
-  const [[user], ...results] = (await runTogether(db, [standing, ...statements])) as unknown as [
-    { is_active: boolean; role: string; tokens_valid_from: string }[],
-    ...unknown[],
-  ];
-  const is_stale = user?.role !== actor.role || Date.parse(user.tokens_valid_from) > actor.token_issued_at;
-  if (is_stale || !user.is_active) throw unauthorized();
-  db.actor_checked = true;
-  return results as unknown as Awaited<ReturnType<typeof runTogether<T>>>;
+  const judge = ([user]: { is_active: boolean; role: string; tokens_valid_from: string }[]) => {
+    const is_stale = user?.role !== actor.role || Date.parse(user.tokens_valid_from) > actor.token_issued_at;
+    if (is_stale || !user.is_active) throw unauthorized();
+    db.actor_checked = true;
+  };
+  return [{ statement, judge } as unknown as Preliminary];
+}
+
+/** What was done with this Idempotency-Key before; it isn't done again. */
+export class DoneBefore extends Error {
+  readonly subject_id: string;
+  readonly response: string | null;
+
+  constructor({ subject_id, response }: { subject_id: string; response: string | null }) {
+    super('done before');
+    this.subject_id = subject_id;
+    this.response = response;
+  }
+}
+
+/** How long a key means the same. */
+export const IDEMPOTENCY_MS = 24 * 60 * 60_000;
+
+interface KnownKey extends Omit<Idempotency, 'is_checked' | 'subject_id'> {
+  user_id: string;
+  subject_id: string;
+  response: string | null;
+}
+
+function askIdempotency({ idempotency, actor, db, now }: Context): Preliminary[] {
+  if (!idempotency || idempotency.is_checked || actor.kind !== 'user') return [];
+  const { key, route, body_hash } = idempotency;
+  const statement = db.orm.all(
+    sql`SELECT * FROM idempotency_keys WHERE key = ${key} AND created_at > ${now - IDEMPOTENCY_MS}`,
+  );
+  const judge = ([known]: KnownKey[]) => {
+    idempotency.is_checked = true;
+    if (!known) return;
+    const is_same = known.user_id === actor.id && known.route === route && known.body_hash === body_hash;
+    if (!is_same) throw new AppError('CONFLICT', 'This Idempotency-Key was used for another request.');
+    throw new DoneBefore(known);
+  };
+  return [{ statement, judge } as unknown as Preliminary];
+}
+
+/** Reads for an endpoint: one round trip, whatever their number. */
+export async function read<const T extends readonly Statement[]>(ctx: Context, ...statements: T) {
+  const first = [...askStanding(ctx), ...askIdempotency(ctx)];
+  const results = (await runTogether(ctx.db, [
+    ...first.map(({ statement }) => statement),
+    ...statements,
+  ])) as unknown as unknown[][];
+  first.forEach(({ judge }, at) => judge(results[at]!));
+  return results.slice(first.length) as unknown as Awaited<ReturnType<typeof runTogether<T>>>;
 }
 
 /** True in SQL while the acting user may still act; for the guard of a write. */

@@ -1,5 +1,5 @@
-import { sql, type SQL } from 'drizzle-orm';
-import { index, integer, sqliteTable, text } from 'drizzle-orm/sqlite-core';
+import { getTableColumns, sql, type SQL } from 'drizzle-orm';
+import { index, integer, sqliteTable, text, type SQLiteColumn, type SQLiteTable } from 'drizzle-orm/sqlite-core';
 import type { Context } from '../context.ts';
 import { chunkJson } from '../db/bulk.ts';
 import { instant, json } from '../db/columns.ts';
@@ -99,6 +99,44 @@ export function insertEventsFrom(
       ${who.actor}, ${who.actor_name}, ${who.user_id}, (SELECT email FROM users WHERE id = ${who.user_id}), ${ctx.ip},
       ${ctx.request_id}, ${ctx.now}
     FROM (${rows}) AS r`);
+}
+
+/** Told of no new row: what only the database needs, and what follows from other columns. */
+const UNTOLD = ['id', 'created_at', 'updated_at'];
+
+/** A column's value, in SQL, as JSON has it. */
+function jsonValue(column: SQLiteColumn): SQL {
+  if (column.dataType === 'boolean') return sql`json(iif(${column}, 'true', 'false'))`;
+  if (column.dataType === 'json') return sql`json(${column})`;
+  if (column.dataType === 'custom') return sql`strftime('%Y-%m-%dT%H:%M:%fZ', ${column} / 1000.0, 'unixepoch')`;
+  return sql`${column}`;
+}
+
+/**
+ * Events of rows that this batch has put into `table`, with what the database itself gave them (numbers): the columns
+ * as changes from nothing.
+ */
+export function insertCreatedEvents(
+  ctx: Context,
+  type: NewEvent['type'],
+  table: SQLiteTable & { id: SQLiteColumn; customer_id: SQLiteColumn },
+  where: SQL,
+  untold: readonly string[] = [],
+): Statement {
+  const columns = (Object.values(getTableColumns(table)) as SQLiteColumn[]).filter(
+    ({ name }) => ![...UNTOLD, ...untold].includes(name),
+  );
+  const pairs = columns.map(column => sql`${sql.raw(`'${column.name}'`)}, ${jsonValue(column)}`);
+  const changes = sql`(SELECT json_group_object(c.key, json(CASE c.type
+    WHEN 'object' THEN json_array(NULL, json(c.value)) WHEN 'array' THEN json_array(NULL, json(c.value))
+    WHEN 'true' THEN '[null,true]' WHEN 'false' THEN '[null,false]' ELSE json_array(NULL, c.value) END))
+    FROM json_each(json_object(${sql.join(pairs, sql`, `)})) AS c WHERE c.type <> 'null')`;
+  return insertEventsFrom(
+    ctx,
+    { type, action: 'create' },
+    sql`SELECT ${table.id} AS entity_id, ${table.customer_id} AS customer_id, ${changes} AS changes
+      FROM ${table} WHERE ${where} ORDER BY ${table.id}`,
+  );
 }
 
 /** The statements that append events, in order, in the batch of the change that they tell of. */

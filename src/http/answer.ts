@@ -12,7 +12,7 @@ export async function answer(
   const bookmark = definition.needs === 'platform' ? null : c.var.ctx.db.bookmark();
   if (bookmark) c.header('X-D1-Bookmark', bookmark);
   const { returns, status = 200 } = definition;
-  if ('file' in returns) return result as Response;
+  if ('file' in returns || result instanceof Response) return result as Response;
   if ('list' in returns) {
     const { rows, total, meta: more } = result as Page<unknown>;
     const data = rows.map(row => chooseFields(returns.list.parse(row), query.fields as string[] | undefined));

@@ -35,15 +35,29 @@ interface Inputs<P, Q, B> {
   params: P extends Schema ? z.output<P> : { id: string };
   query: Output<Q>;
   body: Output<B>;
+  /** The caller wants the file that `or_file` names. */
+  wants_file: boolean;
 }
 
 /** What an endpoint gives: one thing, a page of things, or a Response of its own (files). */
-export type Returns = { one: Schema } | { list: Schema; meta?: z.ZodObject } | { file: string[] };
-type ResultOf<R> = R extends { one: infer S extends Schema }
-  ? z.input<S>
-  : R extends { list: infer S extends Schema }
-    ? Page<z.input<S>>
-    : Response;
+export type Returns =
+  | { one: Schema; /** The same as a file, where the caller asks for one of this type. */ or_file?: OtherForm }
+  | { list: Schema; meta?: z.ZodObject }
+  | { file: string[] };
+
+export interface OtherForm {
+  type: string;
+  /** Also for callers who name no type; JSON then is for those who ask for it. */
+  by_default: boolean;
+}
+
+type ResultOf<R> = R extends { one: infer S extends Schema; or_file: OtherForm }
+  ? z.input<S> | Response
+  : R extends { one: infer S extends Schema }
+    ? z.input<S>
+    : R extends { list: infer S extends Schema }
+      ? Page<z.input<S>>
+      : Response;
 
 interface Common<P, Q, B, R> {
   /** `customers.create`: unique, and the operationId of the document. */
@@ -70,6 +84,11 @@ export interface TenantDefinition<P, Q, B, R> extends Common<P, Q, B, R> {
   needs: Permission | 'signed-in' | 'public' | 'bridge';
   /** For public endpoints whose body holds a token that names its tenant: no header is needed then. */
   tenantOf?: (body: Output<B>) => string | null;
+  /** Takes an `Idempotency-Key`; `again` gives the answer anew of what it made, by the id that was named with `nameMade`. */
+  idempotency?: {
+    key: 'required' | 'optional';
+    again: (ctx: Context, subject_id: string, key: string) => Promise<ResultOf<R>>;
+  };
   run(ctx: Context, input: Inputs<P, Q, B>): Promise<ResultOf<R>>;
 }
 
@@ -81,6 +100,10 @@ export interface PlatformDefinition<P, Q, B, R> extends Common<P, Q, B, R> {
 export type AnyDefinition = Common<Schema | undefined, Schema | undefined, Schema | undefined, Returns> & {
   needs: Permission | 'signed-in' | 'public' | 'bridge' | 'platform';
   tenantOf?: (body: never) => string | null;
+  idempotency?: {
+    key: 'required' | 'optional';
+    again: (ctx: Context, subject_id: string, key: string) => Promise<unknown>;
+  };
   run(ctx: never, input: never): Promise<unknown>;
 };
 

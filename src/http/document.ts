@@ -4,6 +4,7 @@ import { ERRORS, type ErrorCode } from '../errors.ts';
 import type { AnyDefinition, Schema } from './definition.ts';
 import { BRIDGE_HEADER, TENANT_HEADER } from '../protocol/messages.ts';
 import { NONCE_HEADER, SIGNATURE_HEADER, TIME_HEADER } from '../protocol/signature.ts';
+import { IDEMPOTENCY_HEADER } from './idempotency.ts';
 import { dataAnswer, ErrorAnswer, listAnswer } from './envelope.ts';
 import { mayBeAbsent } from './request.ts';
 
@@ -19,6 +20,15 @@ const BridgeHeaders = z.object({
   [SIGNATURE_HEADER]: z.string().describe('HMAC-SHA256 with the bridge’s secret, hex.'),
 });
 
+const KeyHeader = (key: 'required' | 'optional') =>
+  z.object({
+    [IDEMPOTENCY_HEADER]: (key === 'required' ? z.string() : z.string().optional()).describe(
+      'The same key and body within 24 hours does nothing more, and gives the same answer; another body is a 409.',
+    ),
+  });
+
+const BINARY = { type: 'string', format: 'binary' };
+
 const json = (schema: Schema) => ({ 'application/json': { schema } });
 
 /** The endpoint as the OpenAPI document tells of it: every refusal it can give is listed. */
@@ -30,6 +40,7 @@ export function describe(definition: AnyDefinition, params: Schema | null, metho
   else if (needs !== 'platform' && needs !== 'public')
     codes.add('UNAUTHORIZED').add('FORBIDDEN').add('TENANT_MISMATCH');
   if (needs !== 'platform' && method !== 'get') codes.add('CONFLICT');
+  if (definition.idempotency) codes.add('CONFLICT');
   if (body) codes.add('PAYLOAD_TOO_LARGE').add('UNSUPPORTED_MEDIA_TYPE');
   const by_status = Map.groupBy(codes, code => ERRORS[code].status);
   const refusals = [...by_status].map(([refused, list]) => [
@@ -38,8 +49,11 @@ export function describe(definition: AnyDefinition, params: Schema | null, metho
   ]);
   const success =
     'file' in returns
-      ? Object.fromEntries(returns.file.map(type => [type, { schema: { type: 'string', format: 'binary' } }]))
-      : json('list' in returns ? listAnswer(returns.list, returns.meta) : dataAnswer(returns.one));
+      ? Object.fromEntries(returns.file.map(type => [type, { schema: BINARY }]))
+      : {
+          ...json('list' in returns ? listAnswer(returns.list, returns.meta) : dataAnswer(returns.one)),
+          ...('one' in returns && returns.or_file && { [returns.or_file.type]: { schema: BINARY } }),
+        };
   const has_etag = method === 'get' && 'one' in returns && 'updated_at' in ((returns.one as z.ZodObject).shape ?? {});
   const unchanged = has_etag ? { 304: { description: 'Still what If-None-Match names.' } } : {};
   const media = { json: 'application/json', text: 'text/plain', multipart: 'multipart/form-data' }[accepts];
@@ -55,6 +69,7 @@ export function describe(definition: AnyDefinition, params: Schema | null, metho
       ...(params && { params }),
       ...(needs === 'public' && !definition.tenantOf && { headers: TenantHeader }),
       ...(needs === 'bridge' && { headers: BridgeHeaders }),
+      ...(definition.idempotency && { headers: KeyHeader(definition.idempotency.key) }),
       ...(definition.query && { query: definition.query }),
       ...(body && { body: { required: !mayBeAbsent(definition), content: { [media]: { schema: body } } } }),
     },

@@ -6,6 +6,7 @@ import { z } from 'zod';
 import { roleMay } from '../auth/permissions.ts';
 import type { Ambient } from '../context.ts';
 import { RaceLost, StaleTenant } from '../db/commit.ts';
+import { DoneBefore } from '../db/session.ts';
 import { AppError, unauthorized } from '../errors.ts';
 import { forgetTenants } from '../tenancy/directory.ts';
 import { enterTenant } from '../tenancy/enter.ts';
@@ -22,6 +23,7 @@ import type {
   TenantDefinition,
 } from './definition.ts';
 import { describe } from './document.ts';
+import { keepAnswer, takeIdempotencyKey } from './idempotency.ts';
 import { checkBody, pathParams, readRawBody, refuse } from './request.ts';
 
 /**
@@ -88,7 +90,8 @@ function admit(definition: AnyDefinition): MiddlewareHandler<App> {
   });
 }
 
-const MOST_TRIES = 4;
+/** Of many who write to the same row at once, one comes through each time. */
+const MOST_TRIES = 12;
 
 /** Runs the action; when it lost a race or held a stale database, nothing was stored and it runs again. */
 async function runAction(c: HonoCtx, definition: AnyDefinition, input: unknown): Promise<unknown> {
@@ -98,15 +101,35 @@ async function runAction(c: HonoCtx, definition: AnyDefinition, input: unknown):
     try {
       return await run(c.var.ctx, input);
     } catch (error) {
+      if (error instanceof DoneBefore) return answerAgain(c, definition, error);
+      if (c.var.ctx.idempotency) c.var.ctx.idempotency.is_checked = false;
       const again = error instanceof RaceLost || error instanceof StaleTenant;
       if (!again) throw error;
       if (tries === MOST_TRIES) throw new AppError('CONFLICT');
       if (error instanceof StaleTenant) {
         forgetTenants();
-        c.set('ctx', await c.var.enter());
+        const { idempotency } = c.var.ctx;
+        c.set('ctx', { ...(await c.var.enter()), idempotency });
       }
     }
   }
+}
+
+/** As it was answered then; where that was lost on the way, what came of it as it stands now. */
+async function answerAgain(c: HonoCtx, { idempotency }: AnyDefinition, done: DoneBefore): Promise<unknown> {
+  const { key } = c.var.ctx.idempotency!;
+  const ctx = { ...c.var.ctx, idempotency: null };
+  c.set('ctx', ctx);
+  c.header('Idempotent-Replayed', 'true');
+  return done.response === null ? idempotency!.again(ctx, done.subject_id, key) : JSON.parse(done.response);
+}
+
+/** Whether the other form of the answer is asked for; what names neither takes the default. */
+function wantsFile(c: HonoCtx, { returns }: AnyDefinition): boolean {
+  if (!('one' in returns) || !returns.or_file) return false;
+  const accept = c.req.header('accept') ?? '';
+  const { type, by_default } = returns.or_file;
+  return by_default ? !accept.includes('application/json') : accept.includes(type);
 }
 
 function routeClass(definition: AnyDefinition, params: Schema | null, method: string): typeof OpenAPIRoute {
@@ -121,8 +144,12 @@ function routeClass(definition: AnyDefinition, params: Schema | null, method: st
         params: params ? valid('param') : undefined,
         query,
         body: accepts_json ? valid('json') : definition.body ? await readRawBody(c, definition) : undefined,
+        wants_file: wantsFile(c, definition),
       };
-      return answer(c, definition, query, await runAction(c, definition, input));
+      await takeIdempotencyKey(c, definition, input.body);
+      const result = await runAction(c, definition, input);
+      if (definition.idempotency) keepAnswer(c.var.ctx, (definition.returns as { one: Schema }).one.parse(result));
+      return answer(c, definition, query, result);
     }
   };
 }

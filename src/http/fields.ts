@@ -42,6 +42,12 @@ export const Email = z.string().trim().toLowerCase().max(254).pipe(z.email());
 /** A business date in the tenant's time zone. */
 export const DateText = z.iso.date();
 
+/** A month that is billed. */
+export const PeriodText = z
+  .string()
+  .regex(/^20\d\d-(0[1-9]|1[0-2])$/, 'is not a month like 2026-11')
+  .describe('`2026-11`');
+
 /** An instant as it goes out: ISO 8601, UTC. */
 export const Instant = z.iso.datetime();
 

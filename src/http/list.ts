@@ -40,8 +40,11 @@ export interface ListDeclaration<T extends SQLiteTable> {
   fields: readonly string[];
   /** Rows that are in the list at all. */
   base?: SQL;
-  /** Name of the counter that holds the number of `base` rows, so that nothing is counted. */
-  counter?: string;
+  /**
+   * Name of the counter that holds the number of `base` rows, or what else selects it as `total`, so that nothing is
+   * counted.
+   */
+  counter?: string | SQL;
   search?: (term: string) => Search;
   /** Break ties of the sort, as its indexes do; `id` unless told. */
   ties?: readonly SQLiteColumn[];
@@ -169,7 +172,9 @@ async function readPage<T extends SQLiteTable>(
   const unfiltered = conditions.every(condition => condition === undefined || condition === base);
   const total =
     counter && unfiltered
-      ? sql`SELECT value AS total FROM counters WHERE name = ${counter}`
+      ? typeof counter === 'string'
+        ? sql`SELECT value AS total FROM counters WHERE name = ${counter}`
+        : counter
       : sql`SELECT count(*) AS total FROM ${index ? sql`${index} CROSS JOIN ` : sql``}${table}${all ? sql` WHERE ${all}` : sql``}`;
   const statements = [
     source

@@ -8,7 +8,9 @@ import { devicesResource } from './devices/index.ts';
 import { importsResource } from './imports/index.ts';
 import { ipPoolsResource } from './ip-pools/index.ts';
 import { jobsResource } from './jobs/index.ts';
+import { paymentsResource } from './payments/index.ts';
 import { provisioningResource } from './provisioning/index.ts';
+import { receiptsResource } from './receipts/index.ts';
 import { routersResource } from './routers/index.ts';
 import { servicePlansResource } from './service-plans/index.ts';
 import { settingsResource } from './settings/index.ts';
@@ -26,6 +28,8 @@ export const resources: readonly Resource[] = [
   customersResource,
   zonesResource,
   servicePlansResource,
+  paymentsResource,
+  receiptsResource,
   bridgesResource,
   routersResource,
   provisioningResource,

@@ -43,6 +43,7 @@ export async function makeContext(ambient: Ambient, tenant: Tenant, actor: Actor
     db: openDatabase(tenantDatabase(ambient.env, tenant.shard), start),
     // an If-Match that we never gave out matches nothing
     if_match: if_match && if_match !== '*' ? (parseVersion(if_match) ?? 'none of ours') : null,
+    idempotency: null,
   };
 }
 

@@ -10,8 +10,9 @@ import type { List } from '../../http/list.ts';
 import type { Resource } from '../../http/resource.ts';
 import { MaxAge } from '../../provisioning/freshness.ts';
 import { AuditLog, audit_list } from '../audit-logs/index.ts';
-import { Payment, payment_list, payments } from '../payments/index.ts';
+import { CounterPayment, Payment, payment_list, payments, receiveAtCounter } from '../payments/index.ts';
 import { CustomerProvisioning, getProvisioning, syncProvisioning } from '../provisioning/index.ts';
+import { ReceiptDetail, readReceipt } from '../receipts/index.ts';
 import { Ticket, ticket_list, tickets } from '../tickets/index.ts';
 import { DailyUsage, usage_daily, usage_list } from '../usage/index.ts';
 import * as actions from './actions.ts';
@@ -169,6 +170,18 @@ export const customersResource: Resource = {
       item: Payment,
       list: payment_list,
       of: id => eq(payments.customer_id, id),
+    }),
+    'POST /:id/payments': endpoint({
+      id: 'customers.pay',
+      summary: 'Money at the counter: the oldest dues first, the rest to credit',
+      description: 'Who was suspended for dues is resumed once none is left that is past its date.',
+      needs: 'payments:write',
+      idempotency: { key: 'required', again: (ctx, receipt_id) => readReceipt(ctx, receipt_id) },
+      body: CounterPayment,
+      returns: { one: ReceiptDetail },
+      status: 201,
+      errors: ['CONFLICT', 'DUPLICATE_ENTRY'],
+      run: (ctx, { params, body }) => receiveAtCounter(ctx, params.id, body),
     }),
     'GET /:id/tickets': listEndpoint('tickets', 'A customer’s tickets', {
       needs: 'tickets:read',

@@ -81,7 +81,7 @@ async function signUp(ambient: Ambient, body: z.output<typeof SignUp>): Promise<
   };
   const db = openDatabase(tenantDatabase(env, tenant.shard!), 'first-primary');
   await commit(
-    { ...ambient, tenant, db, actor: { kind: 'job', name: 'sign-up' }, if_match: null },
+    { ...ambient, tenant, db, actor: { kind: 'job', name: 'sign-up' }, if_match: null, idempotency: null },
     [
       db.orm.insert(users).values({ ...admin, password_hash, tokens_valid_from: toIso(0) }),
       db.orm.insert(settings).values({ id: SETTINGS_ID, business_name: name, created_at: at, updated_at: at }),

@@ -1,0 +1,179 @@
+import { and, asc, eq, gt, inArray, sql, type SQL } from 'drizzle-orm';
+import type { Context } from '../context.ts';
+import { insertMany } from '../db/bulk.ts';
+import { commit, mustChange, mustHold, RaceLost, type Write } from '../db/commit.ts';
+import { read } from '../db/session.ts';
+import type { NewEvent } from '../events/event.ts';
+import { localDate, toIso } from '../lib/time.ts';
+import { prepareResumption } from '../resources/customers/actions.ts';
+import { selectLine, toLine, type Line } from '../resources/customers/queries.ts';
+import { payments, type PaymentRow } from '../resources/payments/table.ts';
+import { receipt_allocations, receipts, type AllocationRow, type ReceiptRow } from '../resources/receipts/table.ts';
+import { paymentChanged, paymentCreated } from './events.ts';
+import { mayResume, type Part } from './settlement.ts';
+
+/** A customer's account: what is open, what is left of receipts, and the one way in which both change. */
+
+export interface Account {
+  line: Line;
+  /** Pending and overdue, the oldest due date first. */
+  dues: PaymentRow[];
+  /** With something left, the oldest first. */
+  credits: ReceiptRow[];
+}
+
+/** The account of a customer, by id or by a statement that gives it. */
+export const selectAccount = (ctx: Context, customer_id: string | SQL) =>
+  [
+    ...selectLine(ctx, customer_id),
+    ctx.db.orm
+      .select()
+      .from(payments)
+      .where(and(eq(payments.customer_id, customer_id), inArray(payments.status, ['pending', 'overdue'])))
+      .orderBy(asc(payments.due_date), asc(payments.id)),
+    ctx.db.orm
+      .select()
+      .from(receipts)
+      .where(and(eq(receipts.customer_id, customer_id), gt(receipts.unallocated, 0)))
+      .orderBy(asc(receipts.received_at), asc(receipts.id)),
+  ] as const;
+
+type Selected = [...Parameters<typeof toLine>[0], PaymentRow[], ReceiptRow[]];
+
+export function toAccount([customer, plan, rows, settings, dues, credits]: Selected): Account {
+  return { line: toLine([customer, plan, rows, settings]), dues, credits };
+}
+
+export async function readAccount(ctx: Context, customer_id: string | SQL): Promise<Account> {
+  return toAccount(await read(ctx, ...selectAccount(ctx, customer_id)));
+}
+
+export const today = (ctx: Context): string => localDate(ctx.now, ctx.tenant.timezone);
+
+/** What happens to an account at once. */
+export interface AccountChange {
+  /** Before all else: a receipt, a new due. */
+  writes?: readonly Write[];
+  parts?: readonly Part[];
+  /** How the parts are paid. */
+  paid?: Paid;
+  /** Open dues that are open no more for another reason. */
+  closed?: readonly string[];
+  /** Dues that are open again. */
+  reopened?: readonly PaymentRow[];
+  /** Follow the events of the dues. */
+  events?: readonly NewEvent[];
+}
+
+export type Paid = Pick<PaymentRow, 'payment_date' | 'payment_method' | 'reference_number'>;
+
+export interface AccountChanged {
+  /** Rows of `writes`, one list for each. */
+  rows: unknown[][];
+  allocations: AllocationRow[];
+  /** The dues that were settled in whole or part, as they are now. */
+  dues: PaymentRow[];
+}
+
+/**
+ * Commits it if the account is as it was read, and brings the line back where it was cut for dues and none is left that
+ * is past its date.
+ */
+export async function changeAccount(ctx: Context, account: Account, change: AccountChange): Promise<AccountChanged> {
+  const { line, dues } = account;
+  const { writes = [], parts = [], closed = [], reopened = [], events = [] } = change;
+  const settled = parts.length > 0 ? settleParts(ctx, dues, parts, change.paid!) : NOTHING;
+  const gone = new Set([...closed, ...settled.dues.filter(due => due.status === 'paid').map(due => due.id)]);
+  const open = [...dues, ...reopened].filter(due => !gone.has(due.id));
+  const resumption = mayResume(line.customer, open, today(ctx)) ? prepareResumption(ctx, line) : null;
+  const results = await commit(
+    ctx,
+    [accountAsRead(line), ...writes, ...settled.writes, ...(resumption?.writes ?? [])],
+    ...(resumption ? [resumption.event] : []),
+    ...settled.events,
+    ...events,
+  );
+  return { rows: results.slice(1, writes.length + 1), allocations: settled.allocations, dues: settled.dues };
+}
+
+/** Decided on what is no longer so: decided again. Whoever suspends meanwhile must be seen too, or stays suspended. */
+const accountAsRead = ({ customer }: Line): Write =>
+  mustHold(
+    sql`EXISTS (SELECT 1 FROM customers WHERE id = ${customer.id} AND account_version = ${customer.account_version}
+      AND status = ${customer.status} AND suspension_reason IS ${customer.suspension_reason})`,
+    new RaceLost(),
+  );
+
+interface Settled extends Pick<AccountChanged, 'allocations' | 'dues'> {
+  writes: Write[];
+  events: NewEvent[];
+}
+
+const NOTHING: Settled = { writes: [], events: [], allocations: [], dues: [] };
+
+/**
+ * The open part of a due keeps its id, status and due date; each part that is settled while some is left becomes a paid
+ * row of its own. Each paid row has exactly one allocation, of its whole amount.
+ */
+function settleParts(ctx: Context, dues: readonly PaymentRow[], parts: readonly Part[], paid: Paid): Settled {
+  const settled: Settled = { writes: [], events: [], allocations: [], dues: [] };
+  for (const [payment_id, of_due] of Map.groupBy(parts, part => part.payment_id))
+    settleDue(
+      ctx,
+      settled,
+      dues.find(each => each.id === payment_id)!,
+      of_due,
+      {
+        ...paid,
+        status: 'paid' as const,
+        processed_by: actingUser(ctx),
+      },
+    );
+  settled.writes.push(...insertMany(ctx.db, receipt_allocations, settled.allocations));
+  return settled;
+}
+
+function settleDue(
+  ctx: Context,
+  settled: Settled,
+  due: PaymentRow,
+  parts: readonly Part[],
+  done: Partial<PaymentRow>,
+): void {
+  const last = parts.find(part => part.settles);
+  const split = parts.filter(part => part !== last);
+  const children = split.map(part => makePart(ctx, due, part.amount, done));
+  const left = due.amount - split.reduce((sum, part) => sum + part.amount, 0);
+  const patch: Partial<PaymentRow> = { ...(left !== due.amount && { amount: left }), ...(last && done) };
+  const after = { ...due, ...patch, updated_at: toIso(Math.max(ctx.now, Date.parse(due.updated_at) + 1)) };
+  const update = ctx.db.orm
+    .update(payments)
+    .set({ ...patch, updated_at: after.updated_at })
+    .where(and(eq(payments.id, due.id), inArray(payments.status, ['pending', 'overdue'])));
+  settled.dues.push(after);
+  settled.writes.push(mustChange(update, new RaceLost()), ...insertMany(ctx.db, payments, children));
+  settled.events.push(
+    ...children.map((child, at) => paymentCreated(child, split[at]!.receipt_id)),
+    paymentChanged(due, patch, last ? 'paid' : 'updated', last?.receipt_id),
+  );
+  settled.allocations.push(
+    ...split.map(({ receipt_id, amount }, at) => ({ receipt_id, payment_id: children[at]!.id, amount })),
+    ...(last ? [{ receipt_id: last.receipt_id, payment_id: due.id, amount: last.amount }] : []),
+  );
+}
+
+function makePart(ctx: Context, due: PaymentRow, amount: number, done: Partial<PaymentRow>): PaymentRow {
+  const at = toIso(ctx.now);
+  const { period: _period, ...columns } = due;
+  return {
+    ...columns,
+    ...done,
+    id: ctx.newId(),
+    parent_id: due.id,
+    amount,
+    created_at: at,
+    updated_at: at,
+  } as PaymentRow;
+}
+
+export const actingUser = (ctx: Context): string | null => (ctx.actor.kind === 'user' ? ctx.actor.id : null);
