@@ -48,7 +48,13 @@ export default tseslint.config(
   // migrations run whole files before there is a tenant to speak of
   { files: ['src/db/session.ts', 'src/tenancy/migrate.ts'], rules: { 'no-restricted-syntax': ['error', ...AMBIENT] } },
   {
-    files: ['src/**/rules.ts', 'src/lib/**', 'src/provisioning/diff.ts', 'src/provisioning/desired.ts'],
+    files: [
+      'src/**/rules.ts',
+      'src/lib/**',
+      'src/provisioning/diff.ts',
+      'src/provisioning/desired.ts',
+      'src/billing/{charges,growth,numbers,periods,settlement,words}.ts',
+    ],
     rules: forbidImports([{ group: IO, message: 'Pure: no context, clock or database here.' }]),
   },
   {

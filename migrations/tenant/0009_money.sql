@@ -110,6 +110,7 @@ CREATE INDEX invoices_carried_to ON invoices (carried_to) WHERE carried_to IS NO
 
 CREATE TRIGGER invoices_counted AFTER INSERT ON invoices
 BEGIN
+  UPDATE customers SET account_version = account_version + 1 WHERE id = NEW.customer_id;
   INSERT INTO counters (name, value) VALUES ('invoices', 1) ON CONFLICT (name) DO UPDATE SET value = value + 1;
 END;
 
@@ -117,6 +118,7 @@ CREATE TRIGGER invoices_voided AFTER UPDATE OF status ON invoices WHEN NEW.statu
 BEGIN
   UPDATE customer_plan_changes SET invoice_id = NULL WHERE invoice_id = NEW.id;
   UPDATE invoices SET carried_to = NULL WHERE carried_to = NEW.id;
+  UPDATE customers SET account_version = account_version + 1 WHERE id = NEW.customer_id;
 END;
 
 CREATE TABLE kept_payments AS SELECT * FROM payments;

@@ -4,8 +4,8 @@ import { insertMany } from '../db/bulk.ts';
 import { commit, mustChange, mustHold, RaceLost, type Write } from '../db/commit.ts';
 import { read } from '../db/session.ts';
 import type { NewEvent } from '../events/event.ts';
-import { localDate, toIso } from '../lib/time.ts';
-import { prepareResumption } from '../resources/customers/actions.ts';
+import { businessDate, toIso } from '../lib/time.ts';
+import { prepareResumption } from '../resources/customers/line-change.ts';
 import { selectLine, toLine, type Line } from '../resources/customers/queries.ts';
 import { payments, type PaymentRow } from '../resources/payments/table.ts';
 import { receipt_allocations, receipts, type AllocationRow, type ReceiptRow } from '../resources/receipts/table.ts';
@@ -48,8 +48,6 @@ export async function readAccount(ctx: Context, customer_id: string | SQL): Prom
   return toAccount(await read(ctx, ...selectAccount(ctx, customer_id)));
 }
 
-export const today = (ctx: Context): string => localDate(ctx.now, ctx.tenant.timezone);
-
 /** What happens to an account at once. */
 export interface AccountChange {
   /** Before all else: a receipt, a new due. */
@@ -85,7 +83,7 @@ export async function changeAccount(ctx: Context, account: Account, change: Acco
   const settled = parts.length > 0 ? settleParts(ctx, dues, parts, change.paid!) : NOTHING;
   const gone = new Set([...closed, ...settled.dues.filter(due => due.status === 'paid').map(due => due.id)]);
   const open = [...dues, ...reopened].filter(due => !gone.has(due.id));
-  const resumption = mayResume(line.customer, open, today(ctx)) ? prepareResumption(ctx, line) : null;
+  const resumption = mayResume(line.customer, open, businessDate(ctx)) ? prepareResumption(ctx, line) : null;
   const results = await commit(
     ctx,
     [accountAsRead(line), ...writes, ...settled.writes, ...(resumption?.writes ?? [])],
@@ -140,40 +138,48 @@ function settleDue(
   parts: readonly Part[],
   done: Partial<PaymentRow>,
 ): void {
-  const last = parts.find(part => part.settles);
-  const split = parts.filter(part => part !== last);
-  const children = split.map(part => makePart(ctx, due, part.amount, done));
-  const left = due.amount - split.reduce((sum, part) => sum + part.amount, 0);
-  const patch: Partial<PaymentRow> = { ...(left !== due.amount && { amount: left }), ...(last && done) };
+  const { patch, children, allocations } = splitDue(ctx, due, parts, done);
   const after = { ...due, ...patch, updated_at: toIso(Math.max(ctx.now, Date.parse(due.updated_at) + 1)) };
   const update = ctx.db.orm
     .update(payments)
     .set({ ...patch, updated_at: after.updated_at })
     .where(and(eq(payments.id, due.id), inArray(payments.status, ['pending', 'overdue'])));
+  const receiptOf = (id: string) => allocations.find(each => each.payment_id === id)?.receipt_id;
   settled.dues.push(after);
   settled.writes.push(mustChange(update, new RaceLost()), ...insertMany(ctx.db, payments, children));
   settled.events.push(
-    ...children.map((child, at) => paymentCreated(child, split[at]!.receipt_id)),
-    paymentChanged(due, patch, last ? 'paid' : 'updated', last?.receipt_id),
+    ...children.map(child => paymentCreated(child, receiptOf(child.id))),
+    paymentChanged(due, patch, patch.status === 'paid' ? 'paid' : 'updated', receiptOf(due.id)),
   );
-  settled.allocations.push(
-    ...split.map(({ receipt_id, amount }, at) => ({ receipt_id, payment_id: children[at]!.id, amount })),
-    ...(last ? [{ receipt_id: last.receipt_id, payment_id: due.id, amount: last.amount }] : []),
-  );
+  settled.allocations.push(...allocations);
 }
 
-function makePart(ctx: Context, due: PaymentRow, amount: number, done: Partial<PaymentRow>): PaymentRow {
+/** What parts make of a due: what changes of itself, rows for what is settled while some is left, and whose money it was. */
+export function splitDue(
+  ctx: Context,
+  due: PaymentRow,
+  parts: readonly Part[],
+  done: Partial<PaymentRow>,
+): { patch: Partial<PaymentRow>; children: PaymentRow[]; allocations: AllocationRow[] } {
+  const last = parts.find(part => part.settles);
+  const split = parts.filter(part => part !== last);
   const at = toIso(ctx.now);
   const { period: _period, ...columns } = due;
+  const children = split.map(({ amount }) => {
+    const own = { id: ctx.newId(), parent_id: due.id, amount, created_at: at, updated_at: at };
+    return { ...columns, ...done, ...own } as PaymentRow;
+  });
+  const left = due.amount - split.reduce((sum, part) => sum + part.amount, 0);
+  const ids = [...children.map(child => child.id), due.id];
   return {
-    ...columns,
-    ...done,
-    id: ctx.newId(),
-    parent_id: due.id,
-    amount,
-    created_at: at,
-    updated_at: at,
-  } as PaymentRow;
+    patch: { ...(left !== due.amount && { amount: left }), ...(last && done) },
+    children,
+    allocations: [...split, ...(last ? [last] : [])].map(({ receipt_id, amount }, index) => ({
+      receipt_id,
+      payment_id: ids[index]!,
+      amount,
+    })),
+  };
 }
 
 export const actingUser = (ctx: Context): string | null => (ctx.actor.kind === 'user' ? ctx.actor.id : null);

@@ -7,7 +7,9 @@ import type { ReceiptRow } from '../resources/receipts/table.ts';
 
 const DERIVED = ['period', 'updated_at'];
 
-/** Columns of a new receipt that its event leaves out. */
+/** Columns of new rows that their events leave out: what follows from others, and what is long. */
+export const UNTOLD_OF_PAYMENT = ['period'];
+export const UNTOLD_OF_INVOICE = ['period', 'lines'];
 export const UNTOLD_OF_RECEIPT = ['unallocated', 'idempotency_key'];
 
 const tellable = <T extends object>(row: T): Record<string, unknown> =>

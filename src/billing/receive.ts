@@ -2,10 +2,10 @@ import { eq, sql } from 'drizzle-orm';
 import type { Context } from '../context.ts';
 import { nameMade, type Write } from '../db/commit.ts';
 import { insertCreatedEvents } from '../events/event.ts';
-import { startOfDate, toIso } from '../lib/time.ts';
+import { businessDate, startOfDate, toIso } from '../lib/time.ts';
 import { payments, type PaymentRow } from '../resources/payments/table.ts';
 import { receipt_allocations, receipts, type AllocationRow, type ReceiptRow } from '../resources/receipts/table.ts';
-import { actingUser, changeAccount, today, type Account, type Paid } from './account.ts';
+import { actingUser, changeAccount, type Account, type Paid } from './account.ts';
 import { paymentCreated, UNTOLD_OF_RECEIPT } from './events.ts';
 import { seriesOf } from './numbers.ts';
 import { spread, type Source } from './settlement.ts';
@@ -38,7 +38,7 @@ function makeReceipt(ctx: Context, account: Account, money: Money): NewReceipt {
     id: ctx.newId(),
     customer_id: account.line.customer.id,
     unallocated: money.amount,
-    received_at: payment_date === today(ctx) ? at : noon,
+    received_at: payment_date === businessDate(ctx) ? at : noon,
     received_on: payment_date,
     received_by: actingUser(ctx),
     idempotency_key: ctx.idempotency?.key ?? null,
@@ -55,7 +55,7 @@ function makeReceipt(ctx: Context, account: Account, money: Money): NewReceipt {
 /** The second one gives the row. Numbers have no gap: the sequence moves in the batch that uses it, or not at all. */
 function insertReceipt(ctx: Context, receipt: NewReceipt, pattern: string): Write[] {
   const { orm } = ctx.db;
-  const { sequence, before, after, digits } = seriesOf('receipt', pattern, today(ctx));
+  const { sequence, before, after, digits } = seriesOf('receipt', pattern, businessDate(ctx));
   const number = sql<string>`(SELECT ${before} || printf(${`%0${digits}d`}, value) || ${after} FROM sequences
     WHERE name = ${sequence})`;
   const take = sql`INSERT INTO sequences (name, value) VALUES (${sequence}, 1)

@@ -1,12 +1,12 @@
-import { eq, inArray, sql } from 'drizzle-orm';
+import { sql } from 'drizzle-orm';
 import type { Context } from '../context.ts';
-import { mustHold, RaceLost, updateRow, type Write } from '../db/commit.ts';
+import { mustHold, updateRow, type Write } from '../db/commit.ts';
 import { inUse, invalidTransition } from '../errors.ts';
-import { toIso } from '../lib/time.ts';
+import { businessDate, toIso } from '../lib/time.ts';
 import { invoices, type InvoiceRow } from '../resources/invoices/table.ts';
 import { payments, type PaymentRow } from '../resources/payments/table.ts';
 import { receipt_allocations, receipts, type ReceiptRow } from '../resources/receipts/table.ts';
-import { actingUser, changeAccount, today, type Account } from './account.ts';
+import { actingUser, changeAccount, type Account } from './account.ts';
 import { invoiceVoided, paymentChanged, receiptVoided } from './events.ts';
 
 /** Taking back. Nothing is deleted: what was recorded stays, marked as void, with who and why. */
@@ -61,10 +61,10 @@ export async function voidReceipt(
   reason: string,
 ): Promise<ReceiptRow> {
   if (receipt.voided_at !== null) throw invalidTransition('It is void already.');
-  const reopened = settled.map(payment => ({ payment, patch: reopen(payment, today(ctx)) }));
+  const reopened = settled.map(payment => ({ payment, patch: reopen(payment, businessDate(ctx)) }));
   const patch = {
     voided_at: toIso(ctx.now),
-    voided_on: today(ctx),
+    voided_on: businessDate(ctx),
     voided_by: actingUser(ctx),
     void_reason: reason,
   };

@@ -5,6 +5,12 @@ import type { Database, Statement } from './session.ts';
 /** D1 takes values up to 2 MB; half of it leaves room for what JSON escapes. */
 const MOST_JSON_CHARACTERS = 1_000_000;
 
+interface BulkOptions {
+  on_conflict?: SQL;
+  /** Which of the rows are inserted, by what they hold: `only: of => sql`EXISTS (… id = ${of('invoice_id')})``. */
+  only?: (of: (key: string) => SQL) => SQL;
+}
+
 /**
  * Inserts any number of rows in few statements: D1 binds at most 100 parameters a statement, so rows travel as one
  * JSON parameter. All rows have the keys of the first one.
@@ -13,7 +19,7 @@ export function insertMany<T extends SQLiteTable>(
   db: Database,
   table: T,
   rows: readonly T['$inferInsert'][],
-  on_conflict: SQL = sql``,
+  { on_conflict = sql``, only = () => sql`true` }: BulkOptions = {},
 ): Statement[] {
   if (rows.length === 0) return [];
   const columns = getTableColumns(table) as Record<string, SQLiteColumn>;
@@ -36,7 +42,8 @@ export function insertMany<T extends SQLiteTable>(
   );
   const into = sql.identifier(getTableConfig(table).name);
   return chunkJson(encoded).map(chunk =>
-    db.orm.run(sql`INSERT INTO ${into} (${names}) SELECT ${values} FROM json_each(${chunk}) WHERE true ${on_conflict}`),
+    db.orm.run(sql`INSERT INTO ${into} (${names}) SELECT ${values} FROM json_each(${chunk})
+      WHERE ${only(key => sql.raw(`value ->> ${keys.indexOf(key)}`))} ${on_conflict}`),
   );
 }
 

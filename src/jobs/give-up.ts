@@ -25,6 +25,7 @@ export async function giveUpJob(ctx: Context, job_id: string): Promise<void> {
   if (!job || job.finished_at !== null || Date.parse(job.updated_at) > ctx.now - MOVES_WITHIN_MS) return;
   try {
     if (job.kind === 'import_undo' && record) await stopUndo(ctx, job, record);
+    else if (job.kind === 'billing_run') await stopRun(ctx, job);
     else
       await failImport(
         ctx,
@@ -51,6 +52,18 @@ async function stopUndo(ctx: Context, job: JobRow, record: typeof imports.$infer
     action: 'update',
     entity_id: record.id,
     changes: { undone_at: [record.undone_at, null], undo_job_id: [record.undo_job_id, null] },
+    data: { reason },
+  });
+}
+
+/** What was invoiced stays; the next run, or the daily job, goes on with who is left. */
+async function stopRun(ctx: Context, job: JobRow): Promise<void> {
+  const reason = `${STOPPED} POST /billing/run with the same period invoices who is left.`;
+  const ended = { status: 'failed' as const, finished_at: toIso(ctx.now), errors: [...job.errors, reason].slice(-100) };
+  await commit(ctx, [updateRow(ctx, jobs, job, ended)], {
+    type: 'billing.run_failed',
+    action: 'update',
+    entity_id: job.id,
     data: { reason },
   });
 }

@@ -199,7 +199,7 @@ function adoptSecrets(ctx: Context, items: readonly Item[], [router_id]: readonl
     released_profile = NULL, generation = provisioning.generation + 1,
     secret_hash = excluded.secret_hash, status = 'pending', attempts = 0, next_attempt_at = excluded.next_attempt_at,
     last_error = NULL, updated_at = excluded.updated_at`;
-  return insertMany(ctx.db, provisioning, rows, take_over);
+  return insertMany(ctx.db, provisioning, rows, { on_conflict: take_over });
 }
 
 /** What they were made from is dropped: it holds a sealed password that has its place now. */

@@ -14,6 +14,7 @@ import { line_measurements } from '../resources/monitoring/table.ts';
 import { refresh_tokens } from '../resources/users/table.ts';
 import { openDirectory, tenants } from '../tenancy/directory.ts';
 import { settleHalfDoneSignUps } from '../tenancy/pool.ts';
+import { isDailyDue } from './daily.ts';
 import { selectUncheckedRouters } from './check-drift.ts';
 import { TENANT_SCHEMA_VERSION } from '../tenancy/tenant-schema.ts';
 
@@ -27,10 +28,16 @@ export async function sweep(ambient: Ambient): Promise<void> {
       .select({ id: tenants.id })
       .from(tenants)
       .where(and(eq(tenants.status, 'active'), lt(tenants.schema_version, TENANT_SCHEMA_VERSION))),
-    db.orm.select({ id: tenants.id }).from(tenants).where(eq(tenants.status, 'active')),
+    db.orm
+      .select({ id: tenants.id, timezone: tenants.timezone, daily_done_on: tenants.daily_done_on })
+      .from(tenants)
+      .where(eq(tenants.status, 'active')),
   ]);
   await send(ambient, [
     ...behind.map(({ id }): JobMessage => ({ tenant_id: id, kind: 'migrate' })),
+    ...active
+      .filter(tenant => isDailyDue(tenant, ambient.now))
+      .map(({ id }): JobMessage => ({ tenant_id: id, kind: 'daily' })),
     ...active.map(({ id }): JobMessage => ({ tenant_id: id, kind: 'sweep' })),
   ]);
 }
@@ -86,7 +93,7 @@ export async function sweepTenant(ctx: Context): Promise<void> {
   await send(
     ctx,
     waiting.map(({ id, kind }): JobMessage => {
-      return { tenant_id: ctx.tenant.id, kind: kind === 'import_undo' ? kind : 'import', job_id: id };
+      return { tenant_id: ctx.tenant.id, kind: kind as 'import' | 'import_undo' | 'billing_run', job_id: id };
     }),
   );
   if (stale) await commit(ctx, [ctx.db.orm.delete(refresh_tokens).where(lt(refresh_tokens.expires_at, long_over))]);

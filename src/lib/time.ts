@@ -69,3 +69,7 @@ export function startOfMonth(date: string): string {
 }
 
 export const toIso = (epoch_ms: number): string => new Date(epoch_ms).toISOString();
+
+/** Today, on the tenant's calendar. */
+export const businessDate = ({ now, tenant }: { now: number; tenant: { timezone: string } }): string =>
+  localDate(now, tenant.timezone);

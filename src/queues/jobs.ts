@@ -1,6 +1,8 @@
 import type { Ambient } from '../context.ts';
 import { checkDrift } from '../jobs/check-drift.ts';
+import { runDaily } from '../jobs/daily.ts';
 import { runImportJob } from '../jobs/import-secrets.ts';
+import { runBilling } from '../jobs/run-billing.ts';
 import { sweepTenant } from '../jobs/sweep.ts';
 import { runUndoJob } from '../jobs/undo-import.ts';
 import { findTenant } from '../tenancy/directory.ts';
@@ -11,8 +13,9 @@ import { ensureTenantSchema } from '../tenancy/tenant-schema.ts';
 export type JobMessage = { tenant_id: string } & (
   | { kind: 'migrate' }
   | { kind: 'sweep' }
+  | { kind: 'daily' }
   | { kind: 'drift'; router_id: string }
-  | { kind: 'import' | 'import_undo'; job_id: string }
+  | { kind: 'import' | 'import_undo' | 'billing_run'; job_id: string }
 );
 
 export async function handleJob(ambient: Ambient, message: JobMessage): Promise<void> {
@@ -22,7 +25,9 @@ export async function handleJob(ambient: Ambient, message: JobMessage): Promise<
   if (message.kind === 'migrate') return ensureTenantSchema(env, tenant);
   const ctx = await makeContext(ambient, tenant, { kind: 'job', name: message.kind });
   if (message.kind === 'sweep') return sweepTenant(ctx);
+  if (message.kind === 'daily') return runDaily(ctx);
   if (message.kind === 'drift') return checkDrift(ctx, message.router_id);
   if (message.kind === 'import_undo') return runUndoJob(ctx, message.job_id);
+  if (message.kind === 'billing_run') return runBilling(ctx, message.job_id);
   return runImportJob(ctx, message.job_id);
 }

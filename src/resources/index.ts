@@ -2,10 +2,12 @@ import type { Resource } from '../http/resource.ts';
 import { alertsResource } from './alerts/index.ts';
 import { auditLogsResource } from './audit-logs/index.ts';
 import { authResource } from './auth/index.ts';
+import { billingResource } from './billing/index.ts';
 import { bridgesResource } from './bridges/index.ts';
 import { customersResource } from './customers/index.ts';
 import { devicesResource } from './devices/index.ts';
 import { importsResource } from './imports/index.ts';
+import { invoicesResource } from './invoices/index.ts';
 import { ipPoolsResource } from './ip-pools/index.ts';
 import { jobsResource } from './jobs/index.ts';
 import { paymentsResource } from './payments/index.ts';
@@ -30,6 +32,8 @@ export const resources: readonly Resource[] = [
   servicePlansResource,
   paymentsResource,
   receiptsResource,
+  invoicesResource,
+  billingResource,
   bridgesResource,
   routersResource,
   provisioningResource,

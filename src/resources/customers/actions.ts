@@ -3,23 +3,21 @@ import type { z } from 'zod';
 import { seal } from '../../auth/sealing.ts';
 import { makeSecret } from '../../auth/tokens.ts';
 import type { Context } from '../../context.ts';
-import { commit, mustChange, mustHold, RaceLost, updateRow, type Write } from '../../db/commit.ts';
+import { commit, mustChange, RaceLost, updateRow, type Write } from '../../db/commit.ts';
 import { takeFromSequence } from '../../db/sequences.ts';
 import { read, runTogether } from '../../db/session.ts';
-import { duplicate, invalidField } from '../../errors.ts';
+import { invalidField } from '../../errors.ts';
 import { joinSearchText, toE164 } from '../../lib/text.ts';
-import { localDate, toIso } from '../../lib/time.ts';
-import { setDesired } from '../../provisioning/set-desired.ts';
+import { businessDate, toIso } from '../../lib/time.ts';
 import { logFailure } from '../../log.ts';
 import { routers } from '../routers/table.ts';
-import { checkPoolRoom } from '../ip-pools/index.ts';
 import { selectPlansForLines } from '../service-plans/index.ts';
-import { service_plans, type PlanForLine, type PlanRow } from '../service-plans/table.ts';
-import { selectSettings, type SettingsRow } from '../settings/index.ts';
+import { service_plans, type PlanRow } from '../service-plans/table.ts';
+import { selectSettings } from '../settings/index.ts';
 import { zones } from '../zones/index.ts';
-import type { NewEvent } from '../../events/event.ts';
-import { customerChanged, customerChanges, customerCreated } from './events.ts';
-import { selectLine, toLine, type Line } from './queries.ts';
+import { customerCreated } from './events.ts';
+import { changeLine, checkAddressFree } from './line-change.ts';
+import { selectLine, toLine } from './queries.ts';
 import * as rules from './rules.ts';
 import type { CustomerInput, CustomerUpdate, Hold, PlanChangeInput, StatusChange } from './schema.ts';
 import { customer_plan_changes, customers, type CustomerRow, type PlanChangeRow } from './table.ts';
@@ -107,15 +105,6 @@ export async function createCustomer(ctx: Context, sent: z.output<typeof Custome
   return created;
 }
 
-/** Two lines of one router can't have one address. What an import found there stays as it was found. */
-function checkAddressFree(line: { id: string; router_id: string | null; static_ip?: string | null }): Write[] {
-  const { id, router_id, static_ip = null } = line;
-  if (static_ip === null || router_id === null) return [];
-  const others = sql`SELECT 1 FROM customers WHERE static_ip = ${static_ip} AND router_id = ${router_id} AND id <> ${id}
-    AND status <> 'terminated' AND deleted_at IS NULL`;
-  return [mustHold(sql`NOT EXISTS (${others})`, duplicate('static_ip'))];
-}
-
 /** From the fields sent to the columns changed. */
 async function patchOf(ctx: Context, before: CustomerRow, sent: Sent, country: string): Promise<Patch> {
   const { pppoe_password, service_plan_id: _plan, ...fields } = sent;
@@ -152,90 +141,7 @@ export async function updateCustomer(ctx: Context, id: string, sent: Sent): Prom
   });
 }
 
-interface LineChange {
-  plan?: PlanForLine;
-  password_changed?: boolean;
-  writes?: Write[];
-  data?: Record<string, unknown>;
-}
-
-/** What a change of a line comes to: the writes, of which the first gives the customer's row, and the event of it. */
-export interface LineWrites {
-  writes: Write[];
-  event: NewEvent;
-}
-
-/** The one door through which a customer changes: its row, what the routers must now hold, and the event, together. */
-async function changeLine(
-  ctx: Context,
-  line: Line,
-  patch: Patch,
-  happened: string,
-  change: LineChange = {},
-): Promise<CustomerRow> {
-  const prepared = prepareLine(ctx, line, patch, happened, change);
-  if (!prepared) return line.customer;
-  const [[changed]] = (await commit(ctx, prepared.writes, prepared.event)) as [[CustomerRow]];
-  return changed;
-}
-
-/** Null where nothing changes. */
-function prepareLine(
-  ctx: Context,
-  line: Line,
-  patch: Patch,
-  happened: string,
-  change: LineChange = {},
-): LineWrites | null {
-  const { customer, rows, settings } = line;
-  const write = updateRow(ctx, customers, customer, patch);
-  if (Object.keys(customerChanges(customer, patch)).length === 0 && !change.writes?.length) return null;
-  const after = { ...customer, ...patch };
-  const plan = change.plan ?? line.plan;
-  rules.checkLine([customer, line.plan], [after, plan]);
-  const desired = setDesired(ctx, {
-    customer: after,
-    plan,
-    settings,
-    rows,
-    stays_suspended: customer.status === 'suspended' && (patch.status ?? 'suspended') === 'suspended',
-    password_changed: change.password_changed,
-  });
-  const event = customerChanged(customer, patch, happened, { routers: desired.routers, data: change.data });
-  const room = rules.takesAddress(customer, after) ? checkPoolRoom(ctx, after, plan.address_pool) : [];
-  const address = rules.comesToAddress(customer, after) ? checkAddressFree(after) : [];
-  const as_read = desired.routers.length > 0 ? [mustBeDecidedAnew(plan, settings)] : [];
-  const writes = [write, ...(change.writes ?? []), ...as_read, ...address, ...room, ...desired.writes];
-  return { writes, event };
-}
-
-/** For whoever changes more than the line in the same batch: who was suspended for dues and owes none that is overdue. */
-export const prepareResumption = (ctx: Context, line: Line): LineWrites =>
-  prepareLine(ctx, line, rules.resume(line.customer, { date: today(ctx), today: today(ctx) }), 'resumed', {
-    data: { date: today(ctx), reason: 'paid' },
-  })!;
-
-/** The same of who is suspended for dues. */
-export const prepareSuspension = (ctx: Context, line: Line): LineWrites =>
-  prepareLine(
-    ctx,
-    line,
-    rules.suspend(line.customer, { date: today(ctx), today: today(ctx), reason: 'overdue' }),
-    'suspended',
-    { data: { date: today(ctx), reason: 'overdue' } },
-  )!;
-
-/** What a line must be was decided by its plan's settings and the tenant's: if one of them changed, it is decided again. */
-const mustBeDecidedAnew = (plan: PlanForLine, settings: SettingsRow): Write =>
-  mustHold(
-    sql`(SELECT updated_at FROM service_plan_settings WHERE plan_id = ${plan.id}) IS ${plan.settings_updated_at}
-      AND (SELECT updated_at FROM settings) = ${Date.parse(settings.updated_at)}`,
-    new RaceLost(),
-  );
-
 type StatusRule = (customer: CustomerRow, moment: rules.Moment, plan: PlanRow) => Patch;
-
-const today = (ctx: Context) => localDate(ctx.now, ctx.tenant.timezone);
 
 async function changeStatus(
   ctx: Context,
@@ -245,7 +151,7 @@ async function changeStatus(
   rule: StatusRule,
 ): Promise<CustomerRow> {
   const line = toLine(await read(ctx, ...selectLine(ctx, id)));
-  const moment = { date: body.date ?? today(ctx), today: today(ctx), reason: body.reason };
+  const moment = { date: body.date ?? businessDate(ctx), today: businessDate(ctx), reason: body.reason };
   const patch = rule(line.customer, moment, line.plan);
   // an ended customer has nothing to wait for
   const writes = patch.status === 'terminated' ? [forgetWaitingPlanChange(ctx, id)] : [];
@@ -276,7 +182,7 @@ export async function deleteCustomer(ctx: Context, id: string): Promise<{ id: st
 
 /** A promise to pay: the billing job leaves the line alone until then. */
 export async function holdCustomer(ctx: Context, id: string, body: z.output<typeof Hold>): Promise<CustomerRow> {
-  if (body.until < today(ctx)) throw invalidField('until', 'is in the past');
+  if (body.until < businessDate(ctx)) throw invalidField('until', 'is in the past');
   const line = toLine(await read(ctx, ...selectLine(ctx, id)));
   return changeLine(ctx, line, { hold_until: body.until }, 'held', { data: { note: body.note ?? null } });
 }
@@ -287,9 +193,9 @@ function recordPlanChange(
   wanted: z.output<typeof PlanChangeInput>,
   to_fee: number | null,
 ): PlanChangeRow {
-  const effective_date = wanted.effective_date ?? today(ctx);
+  const effective_date = wanted.effective_date ?? businessDate(ctx);
   const at = toIso(ctx.now);
-  const waits = effective_date > today(ctx);
+  const waits = effective_date > businessDate(ctx);
   return {
     id: ctx.newId(),
     customer_id: customer.id,
@@ -328,7 +234,7 @@ export async function changeCustomerPlan(ctx: Context, id: string, body: z.outpu
   const { customer } = line;
   if (!plan) throw invalidField('service_plan_id', 'names no plan');
   rules.checkPlanOffered(plan);
-  if (body.effective_date !== undefined && body.effective_date < today(ctx))
+  if (body.effective_date !== undefined && body.effective_date < businessDate(ctx))
     throw invalidField('effective_date', 'is in the past');
   if (plan.id === customer.service_plan_id) throw invalidField('service_plan_id', 'is the plan already');
   const patch = rules.changePlan(customer, line.plan, plan);
@@ -358,7 +264,7 @@ export async function applyDuePlanChanges(ctx: Context): Promise<void> {
       .select()
       .from(customer_plan_changes)
       .where(
-        sql`${customer_plan_changes.applied_at} IS NULL AND ${customer_plan_changes.effective_date} <= ${today(ctx)}`,
+        sql`${customer_plan_changes.applied_at} IS NULL AND ${customer_plan_changes.effective_date} <= ${businessDate(ctx)}`,
       )
       .limit(100),
   ]);

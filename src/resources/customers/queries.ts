@@ -8,7 +8,7 @@ import { Id, queryInt } from '../../http/fields.ts';
 import { fold } from '../../lib/text.ts';
 import { localDate, startOfDate, startOfMonth } from '../../lib/time.ts';
 import { selectCustomerRows } from '../../provisioning/apply.ts';
-import type { ProvisioningRow } from '../provisioning/table.ts';
+import { provisioning, type ProvisioningRow } from '../provisioning/table.ts';
 import { service_plans, type PlanForLine } from '../service-plans/table.ts';
 import { selectPlansForLines } from '../service-plans/index.ts';
 import { selectSettings, type SettingsRow } from '../settings/index.ts';
@@ -128,6 +128,26 @@ type Selected = [
 export function toLine([[customer], [plan], rows, [settings]]: Selected): Line {
   if (!customer) throw notFound('customer');
   return { customer, plan: plan!, rows, settings: settings! };
+}
+
+/** The same of many: of the customers for whom this is so. */
+export async function readLines(ctx: Context, where: SQL): Promise<Line[]> {
+  const these = sql`(SELECT id FROM customers WHERE ${and(where, present)})`;
+  const [found, plans, rows, [settings]] = await read(
+    ctx,
+    ctx.db.orm.select().from(customers).where(and(where, present)),
+    selectPlansForLines(ctx, sql`${service_plans.id} IN (SELECT service_plan_id FROM customers WHERE id IN ${these})`),
+    ctx.db.orm.select().from(provisioning).where(inArray(provisioning.customer_id, these)).orderBy(provisioning.id),
+    selectSettings(ctx),
+  );
+  const rows_of = Map.groupBy(rows, row => row.customer_id);
+  const plan_of = new Map(plans.map(plan => [plan.id, plan]));
+  return found.map(customer => ({
+    customer,
+    plan: plan_of.get(customer.service_plan_id)!,
+    rows: rows_of.get(customer.id) ?? [],
+    settings: settings!,
+  }));
 }
 
 /** Sub-lists of a customer answer 404 when the customer isn't there. */

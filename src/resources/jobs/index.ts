@@ -51,7 +51,7 @@ const job_list = list({
   fields: Object.keys(Job.shape),
 });
 
-async function findJob(ctx: Context, id: string): Promise<JobRow> {
+export async function findJob(ctx: Context, id: string): Promise<JobRow> {
   const [[row]] = await read(ctx, ctx.db.orm.select().from(jobs).where(eq(jobs.id, id)));
   if (!row) throw notFound('job');
   return row;

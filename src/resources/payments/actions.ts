@@ -1,7 +1,7 @@
 import { sql } from 'drizzle-orm';
 import type { z } from 'zod';
 import { roleMay } from '../../auth/permissions.ts';
-import { changeAccount, selectAccount, toAccount, today, type Account } from '../../billing/account.ts';
+import { changeAccount, selectAccount, toAccount, type Account } from '../../billing/account.ts';
 import { paymentCreated } from '../../billing/events.ts';
 import { dueDateOf } from '../../billing/periods.ts';
 import { creditOf, receiveMoney, recordPaid, useCredit, type Money } from '../../billing/receive.ts';
@@ -10,7 +10,7 @@ import type { Context } from '../../context.ts';
 import { nameMade } from '../../db/commit.ts';
 import { read } from '../../db/session.ts';
 import { AppError, invalidField, invalidTransition, notFound } from '../../errors.ts';
-import { toIso } from '../../lib/time.ts';
+import { businessDate, toIso } from '../../lib/time.ts';
 import { findReceiptByKey } from '../receipts/index.ts';
 import { getPayment, selectPayment } from './queries.ts';
 import type { CounterPayment, PaymentInput, PaymentStatusChange, SettledPayment, Settlement } from './schema.ts';
@@ -20,8 +20,8 @@ type Sent = z.output<typeof PaymentInput>;
 
 /** What was sent of money that came in. */
 function moneyOf(ctx: Context, sent: Partial<Omit<Money, 'amount'>>, amount: number): Money {
-  const payment_date = sent.payment_date ?? today(ctx);
-  if (payment_date > today(ctx)) throw invalidField('payment_date', 'is in the future');
+  const payment_date = sent.payment_date ?? businessDate(ctx);
+  if (payment_date > businessDate(ctx)) throw invalidField('payment_date', 'is in the future');
   return {
     amount,
     payment_method: sent.payment_method ?? 'cash',
@@ -46,7 +46,7 @@ function makePayment(ctx: Context, account: Account, sent: Sent): PaymentRow {
     amount: sent.amount,
     status: 'pending',
     void_reason: null,
-    due_date: sent.due_date ?? of_period ?? payment_date ?? today(ctx),
+    due_date: sent.due_date ?? of_period ?? payment_date ?? businessDate(ctx),
     payment_date: null,
     payment_method: null,
     payment_for: sent.payment_for ?? 'monthly_subscription',

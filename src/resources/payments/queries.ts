@@ -7,7 +7,7 @@ import { read } from '../../db/session.ts';
 import { notFound } from '../../errors.ts';
 import { DateText, Id, PeriodText, queryInt } from '../../http/fields.ts';
 import { exactly, list, within } from '../../http/list.ts';
-import { localDate } from '../../lib/time.ts';
+import { businessDate } from '../../lib/time.ts';
 import { Payment, type PaymentStats } from './schema.ts';
 import { PAYMENT_METHODS, PAYMENT_PURPOSES, PAYMENT_STATUSES, payments, type PaymentRow } from './table.ts';
 
@@ -43,7 +43,7 @@ const NOTHING = { count: 0, amount: 0 };
 
 /** From what triggers keep: some sixty rows, however many payments there are. */
 export async function readPaymentStats(ctx: Context, asked?: string): Promise<z.input<typeof PaymentStats>> {
-  const today = localDate(ctx.now, ctx.tenant.timezone);
+  const today = businessDate(ctx);
   const month = asked ?? today.slice(0, 7);
   const last_month = formatPeriod(addMonths(parsePeriod(month), -1));
   const [totals, days] = await read(
