@@ -251,12 +251,18 @@ const ADMIN_ONLY = [
   / \/users/,
   / \/audit-logs$/,
   / \/customers\/:id\/audit-logs$/,
+  /^delete \/payments/,
+  /^post \/(receipts|invoices)\/:id\/void$/,
 ];
 const OFFICE = [
   /^(?!get).* \/customers(\/:id)?$/,
   /^post \/customers\/:id\/(activate|suspend|resume|terminate|reactivate|change-plan|hold|photos)$/,
   /^(?!get).* \/zones/,
   / \/imports/,
+  /^post \/customers\/:id\/payments$/,
+  /^(post|put|patch) \/payments/,
+  /^post \/invoices$/,
+  /^post \/billing\/run$/,
 ];
 const FIELD = [
   /^get \/settings$/,
@@ -272,7 +278,7 @@ const FIELD = [
   /^(?!get).* \/monitoring\/alerts/,
 ];
 
-const MONEY = [/^get \/customers\/:id\/payments$/];
+const MONEY = [/^get \/customers\/:id\/payments$/, /^get \/(payments|receipts|invoices)/];
 
 function rolesByHand(route: Route): readonly string[] | null {
   const name = `${route.method} ${route.path.slice(API_BASE.length)}`;

@@ -650,7 +650,14 @@ describe('sign-ups that stopped halfway', () => {
     const stalled = await claimDatabase(ambient, wanted);
     await settleHalfDoneSignUps({ ...ambient, now: ambient.now + SIX_MINUTES });
     const db = openDatabase(tenantDatabase(env, stalled.shard!), 'first-primary');
-    const late = { ...ambient, tenant: stalled, db, actor: { kind: 'job' as const, name: 'sign-up' }, if_match: null, idempotency: null };
+    const late = {
+      ...ambient,
+      tenant: stalled,
+      db,
+      actor: { kind: 'job' as const, name: 'sign-up' },
+      if_match: null,
+      idempotency: null,
+    };
     const seed = () => commit(late, [db.orm.run(sql`DELETE FROM settings`)]);
     await expect(seed()).rejects.toBeInstanceOf(StaleTenant);
     const next = await TestTenant.signUp();
