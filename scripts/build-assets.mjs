@@ -1,11 +1,19 @@
 import { cpSync, mkdirSync } from 'node:fs';
 import path from 'node:path';
 
-/** wrangler's build step: what the pages need from packages is served from our own origin, never from another host. */
+/**
+ * wrangler's build step: what the pages need from packages is served from our own origin, never from another host; and
+ * what the Worker reads as an asset rather than carry it in its bundle.
+ */
 
 const ROOT = path.dirname(import.meta.dirname);
 const TARGET = path.join(ROOT, 'public/docs-assets/vendor');
 
+const FILES = {
+  'swagger-ui-dist': ['swagger-ui.css', 'swagger-ui-bundle.js'],
+  'dejavu-fonts-ttf/ttf': ['DejaVuSans.ttf', 'DejaVuSans-Bold.ttf'],
+};
+
 mkdirSync(TARGET, { recursive: true });
-for (const file of ['swagger-ui.css', 'swagger-ui-bundle.js'])
-  cpSync(path.join(ROOT, 'node_modules/swagger-ui-dist', file), path.join(TARGET, file));
+for (const [folder, files] of Object.entries(FILES))
+  for (const file of files) cpSync(path.join(ROOT, 'node_modules', folder, file), path.join(TARGET, file));

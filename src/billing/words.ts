@@ -17,6 +17,12 @@ const WORDS = {
     change: 'Ganti paket',
     carried: 'Sisa potongan dari',
     carries: 'Dipotong pada tagihan berikutnya',
+    purposes: {
+      monthly_subscription: 'Langganan',
+      installation: 'Pemasangan',
+      speed_boost: 'Speed boost',
+      other: 'Lain-lain',
+    },
   },
   en: {
     locale: 'en-GB',
@@ -25,12 +31,19 @@ const WORDS = {
     change: 'Change of plan',
     carried: 'Left to deduct from',
     carries: 'Deducted from the next invoice',
+    purposes: {
+      monthly_subscription: 'Subscription',
+      installation: 'Installation',
+      speed_boost: 'Speed boost',
+      other: 'Other',
+    },
   },
 } as const;
 
 export interface LineWords {
   discount: string;
   carries: string;
+  purposes: Readonly<Record<'monthly_subscription' | 'installation' | 'speed_boost' | 'other', string>>;
   month(plan: string, period: Period): string;
   span(plan: string, span: Span): string;
   change(from: string, to: string, span: Span): string;
@@ -49,6 +62,7 @@ export function wordsOf(locale: string): LineWords {
   return {
     discount: words.discount,
     carries: words.carries,
+    purposes: words.purposes,
     month: (plan, period) => `${plan}, ${month(`${formatPeriod(period)}-01`)}`,
     span: (plan, days) => `${plan}, ${span(days)}`,
     change: (from, to, days) => `${words.change} ${from} → ${to}, ${span(days)}`,

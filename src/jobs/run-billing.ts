@@ -67,7 +67,7 @@ async function takePart(ctx: Context, job: JobRow, settings: SettingsRow): Promi
 }
 
 const resultAfter = (run: BillingRun, skipped: SQL): SQL =>
-  sql`json_set(${JSON.stringify(run)}, '$.skipped', ${skipped})`;
+  sql`json_set(${JSON.stringify(run)}, '$.skipped', CAST(${skipped} AS INTEGER))`;
 
 async function start(ctx: Context, job: JobRow, run: BillingRun): Promise<void> {
   const [[counted]] = await runTogether(ctx.db, [

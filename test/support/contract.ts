@@ -191,6 +191,8 @@ export class Asker {
     const headers = new Headers({ 'cf-connecting-ip': newAddress(), ...options.headers });
     if (options.token) headers.set('authorization', `Bearer ${options.token}`);
     if (options.tenant) headers.set('x-tenant-id', options.tenant);
+    const is_idempotent = route.endpoint.definition.idempotency !== undefined;
+    if (is_idempotent && !headers.has('idempotency-key')) headers.set('idempotency-key', crypto.randomUUID());
     const { type, bridge, signed } = options;
     let { body } = options;
     const method = route.method.toUpperCase();

@@ -267,6 +267,14 @@ async function otherModels(): Promise<{ tenant: TestTenant; models: Model[] }> {
   const [customer] = await present(tenant);
   await insertRows(tenant, 'events', times(40, i => ({ type: 'customer.updated', action: pick(['create', 'update', 'delete', 'login'], i), actor: 'user', user_id: pick([tenant.admin.id, routers[0], null], i), entity_type: pick(['customer', 'plan'], i >> 1), entity_id: pick([customer!.id, plans[0]], i), customer_id: pick([customer!.id, null], i), ip_address: pick(['10.0.0.1', '::1', null], i), created_at: at(i) }))); // prettier-ignore
   await insertRows(tenant, 'provisioning', times(40, i => ({ ...stamps(i), updated_at: at(i * 7), customer_id: pick([customer!.id, null, null], i), router_id: routers[i % 2], kind: pick(['ppp_secret', 'simple_queue', 'ip_pool', 'nat_rule'], i >> 1), key: `k${i}`, setup: pick([null, 'isolir', null], i), status: pick(['pending', 'in_sync', 'drifted', 'conflict', 'failed'], i * 3), next_attempt_at: pick([null, START, START + 5, START - 5], i) }))); // prettier-ignore
+  const PERIODS = [[2026, 10], [2026, 11], [2025, 11]] as const; // prettier-ignore
+  const of_period = (i: number) => ({ period_year: pick(PERIODS, i)[0], period_month: pick(PERIODS, i)[1] });
+  await tenant.addCustomer(plans[0]!);
+  const owners = (await present(tenant)).slice(0, 2).map(row => row.id as string);
+  const invoices = times(30, i => ({ ...stamps(i), ...of_period(i >> 1), number: `N${i}`, customer_id: owners[i % 2], issue_date: pick(['2026-11-01', '2026-11-02'], i >> 2), due_date: pick(['2026-11-05', '2026-11-06', '2026-12-01'], i), service_from: '2026-11-01', status: i < 6 ? pick(['pending', 'paid', 'overdue'], i) : 'void', subtotal: i % 7, tax_rate_bp: 0, tax: 0, total: i % 7, lines: '[]' })); // prettier-ignore
+  await insertRows(tenant, 'invoices', invoices);
+  await insertRows(tenant, 'payments', times(50, i => ({ ...stamps(i), ...(i % 4 === 0 ? { period_year: null, period_month: null } : of_period(i)), customer_id: owners[i % 2], amount: 1 + (i % 7), status: pick(['pending', 'paid', 'overdue', 'void'], i * 3), due_date: pick(['2026-11-05', '2026-11-06', '2026-12-01'], i), payment_date: i * 3 % 4 === 1 ? pick(['2026-11-01', '2026-11-02'], i >> 1) : null, payment_method: pick(['cash', 'transfer', 'credit', null], i >> 1), payment_for: pick(['monthly_subscription', 'installation'], i >> 2) }))); // prettier-ignore
+  await insertRows(tenant, 'receipts', times(30, i => ({ ...stamps(i), number: `K${i}`, customer_id: owners[i % 2], amount: 1 + (i % 7), unallocated: 0, payment_method: pick(['cash', 'transfer'], i >> 1), received_at: START, received_on: pick(['2026-11-01', '2026-11-02'], i), received_by: pick([tenant.admin.id, routers[0], null], i) }))); // prettier-ignore
   const rows = (table: string, where = '1') => query(tenant, `SELECT * FROM ${table} WHERE ${where}`);
   const flag = (name: string) =>
     fc
@@ -281,7 +289,58 @@ async function otherModels(): Promise<{ tenant: TestTenant; models: Model[] }> {
     exact('ip_address', ['10.0.0.1', '::1']),
     when,
   ];
+  const paid = ['cash', 'transfer', 'credit', 'gateway'];
   const models: Model[] = [
+    {
+      path: '/payments',
+      rows: await rows('payments'),
+      key: 'id',
+      filters: [
+        exact('customer_id', [...owners, plans[0]]),
+        exact('status', ['pending', 'paid', 'overdue', 'void']),
+        exact('payment_method', paid),
+        exact('payment_for', ['monthly_subscription', 'installation', 'other']),
+        exact('period', ['2026-11', '2026-10', '2024-01']),
+        range('due_date', ['2026-11-05', '2026-11-06', '2026-11-30']),
+        range('payment_date', ['2026-11-01', '2026-11-02']),
+        range('amount', [1, 3, 7]),
+      ],
+      sorts: columns('due_date', 'amount', 'created_at'),
+      default_sort: '-due_date',
+    },
+    {
+      path: '/receipts',
+      rows: await rows('receipts'),
+      key: 'id',
+      filters: [
+        exact('customer_id', [...owners, plans[0]]),
+        exact('payment_method', ['cash', 'transfer', 'gateway']),
+        exact('received_by', [tenant.admin.id, routers[0]]),
+        range('received_on', ['2026-11-01', '2026-11-02']),
+        range('amount', [1, 3, 7]),
+        when,
+      ],
+      sorts: columns('created_at', 'received_on', 'amount'),
+      default_sort: '-created_at',
+      ties: ['created_at', 'id'],
+    },
+    {
+      path: '/invoices',
+      rows: await rows('invoices'),
+      key: 'id',
+      filters: [
+        exact('customer_id', [...owners, plans[0]]),
+        exact('status', ['pending', 'paid', 'overdue', 'void']),
+        exact('period', ['2026-11', '2026-10', '2024-01']),
+        exact('number', ['N1', 'N2', 'x']),
+        range('issue_date', ['2026-11-01', '2026-11-02']),
+        range('due_date', ['2026-11-05', '2026-11-06', '2026-11-30']),
+        range('total', [0, 3, 6]),
+      ],
+      sorts: columns('created_at', 'issue_date', 'due_date', 'total'),
+      default_sort: '-created_at',
+      ties: ['created_at', 'id'],
+    },
     {
       path: '/service-plans',
       rows: await rows('service_plans'),

@@ -201,7 +201,8 @@ describe('the sweep', () => {
     const queues = recordQueues();
     await sweep(makeTestAmbient({ env: queues.env }));
     const told = queues.jobs.map(({ body }) => `${body.kind} ${body.tenant_id}`);
-    expect(told.sort()).toEqual([`migrate ${second.id}`, `sweep ${first.id}`, `sweep ${second.id}`].sort());
+    const both = [first.id, second.id];
+    expect(told.sort()).toEqual([`migrate ${second.id}`, ...both.flatMap(id => [`daily ${id}`, `sweep ${id}`])].sort());
     expect(queues.provisioning).toEqual([]);
   });
 

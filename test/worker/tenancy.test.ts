@@ -398,8 +398,15 @@ describe('nothing of another tenant', () => {
       headers: { 'content-type': 'text/plain' },
       body: `/ppp secret\nadd name=${mark} password=${mark} profile=default service=pppoe\n`,
     });
+    await tenant.post(`/customers/${customer.id}/activate`, { date: '2026-01-01' });
+    const invoice = await tenant.post('/invoices', { customer_id: customer.id, period: '2026-02', discount: 1, discount_reason: mark }); // prettier-ignore
+    const payment = await tenant.post('/payments', { customer_id: customer.id, amount: 5, payment_date: '2026-02-01', notes: mark, reference_number: mark }); // prettier-ignore
+    const [receipt] = await tenant.get('/receipts');
     const ids: Record<string, string> = {
       bridges: bridge.id,
+      invoices: invoice.id,
+      payments: payment.id,
+      receipts: receipt.id,
       routers: router.id,
       'service-plans': plan.id,
       zones: zone.id,
@@ -484,14 +491,22 @@ describe('nothing of another tenant', () => {
     if (isOfBridge(route)) body = JSON.stringify(body);
     // a bridge signs for the tenant that it is of, and whoever passes it on may name another
     const signed = wish.has_token && isOfBridge(route) ? await of.bridge.sign(body as string) : {};
-    return call(route.method.toUpperCase(), path, {
+    const answer = await call(route.method.toUpperCase(), path, {
       token: wish.has_token || isPublic(route) ? of.users[wish.user]!.token : null,
       tenant: named && (wish.header![1] ? named.id : named.slug),
       host: wish.host === null ? undefined : `${worlds[wish.host]!.tenant.slug}.rukun.test`,
       query,
       body,
-      headers: { ...signed, ...(body && !is_form ? { 'content-type': CONTENT_TYPE[acceptsOf(route)] } : {}) },
+      headers: {
+        'idempotency-key': crypto.randomUUID(),
+        ...signed,
+        ...(body && !is_form ? { 'content-type': CONTENT_TYPE[acceptsOf(route)] } : {}),
+      },
     });
+    // a job would go on when the next is asked
+    if (path === '/billing/run' && answer.status === 202)
+      await expect.poll(async () => (await of.tenant.get(`/jobs/${answer.data.id}`)).status).toBe('completed');
+    return answer;
   }
 
   /** What requests write; a router that is told of an earlier request's change may answer (or not) during a later one. */
@@ -541,7 +556,10 @@ describe('nothing of another tenant', () => {
       const send = (id: string) =>
         tenant.call(route.method.toUpperCase(), fillPath(route.path, id).slice(API_BASE.length), {
           body: body,
-          headers: body && !(body instanceof FormData) ? { 'content-type': type } : {},
+          headers: {
+            'idempotency-key': crypto.randomUUID(),
+            ...(body && !(body instanceof FormData) && { 'content-type': type }),
+          },
         });
       const [theirs, nobodys] = [await send(worlds[1]!.ids[resource]!), await send(crypto.randomUUID())];
       const told = ({ status, error }: Answer) => [status, error?.code, error?.message, error?.details];

@@ -4,13 +4,13 @@ import type { CustomerRow } from './table.ts';
 /** What the log can tell of a customer. The PPPoE password only ever shows that it changed. */
 
 const SECRETS = ['pppoe_password'];
-/** Derived from other columns: telling of them twice helps nobody. */
-const DERIVED = ['search_text', 'phone_e164', 'updated_at'];
+/** Derived from other columns, or from dues and receipts: telling of them twice helps nobody. */
+const DERIVED = ['search_text', 'phone_e164', 'updated_at', 'account_version', 'outstanding_balance', 'credit_balance'];
 
 type Told = Pick<CustomerRow, 'id'> & Partial<CustomerRow>;
 
 export function customerCreated(customer: Told, routers: readonly string[] = []): NewEvent {
-  const { search_text: _search_text, phone_e164: _phone_e164, ...shown } = customer;
+  const shown = Object.fromEntries(Object.entries(customer).filter(([name]) => !DERIVED.includes(name)));
   return {
     type: 'customer.created',
     action: 'create',

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { printInvoice } from '../../billing/papers.ts';
 import { endpoint } from '../../http/endpoint.ts';
 import { DateText, Id, PeriodText, queryInt } from '../../http/fields.ts';
 import { exactly, list, within } from '../../http/list.ts';
@@ -55,6 +56,13 @@ export const invoicesResource: Resource = {
       needs: 'payments:read',
       returns: { one: Invoice },
       run: (ctx, { params }) => getInvoice(ctx, params.id),
+    }),
+    'GET /:id/pdf': endpoint({
+      id: 'invoices.pdf',
+      summary: 'An invoice on paper',
+      needs: 'payments:read',
+      returns: { file: ['application/pdf'] },
+      run: (ctx, { params }) => printInvoice(ctx, params.id),
     }),
     'POST /:id/void': endpoint({
       id: 'invoices.void',

@@ -1,8 +1,9 @@
 import { z } from 'zod';
+import { printReceipt } from '../../billing/papers.ts';
 import { endpoint } from '../../http/endpoint.ts';
 import { line, PeriodText } from '../../http/fields.ts';
 import type { Resource } from '../../http/resource.ts';
-import { findReceiptOfPayment, ReceiptDetail } from '../receipts/index.ts';
+import { ReceiptDetail, readReceipt, receiptOfPayment } from '../receipts/index.ts';
 import * as actions from './actions.ts';
 import { getPayment, payment_list, readPaymentStats } from './queries.ts';
 import { Payment, PaymentInput, PaymentStats, PaymentStatusChange, SettledPayment, Settlement } from './schema.ts';
@@ -85,9 +86,13 @@ export const paymentsResource: Resource = {
     'GET /:id/receipt': endpoint({
       id: 'payments.receipt',
       summary: 'The receipt with whose money a payment was settled',
+      description: 'A PDF, unless `Accept: application/json` asks for the data.',
       needs: 'payments:read',
-      returns: { one: ReceiptDetail },
-      run: (ctx, { params }) => findReceiptOfPayment(ctx, params.id),
+      returns: { one: ReceiptDetail, or_file: { type: 'application/pdf', by_default: true } },
+      run: (ctx, { params, wants_file }) => {
+        const receipt = receiptOfPayment(params.id);
+        return wants_file ? printReceipt(ctx, receipt) : readReceipt(ctx, receipt);
+      },
     }),
   },
 };

@@ -1,5 +1,6 @@
-import { sql } from 'drizzle-orm';
+import { sql, type SQL } from 'drizzle-orm';
 import { selectAccount, toAccount } from '../../billing/account.ts';
+import { printReceipt } from '../../billing/papers.ts';
 import { voidReceipt } from '../../billing/void.ts';
 import type { Context } from '../../context.ts';
 import { read } from '../../db/session.ts';
@@ -16,9 +17,9 @@ export { ReceiptDetail, VoidInput } from './schema.ts';
 export const findReceiptByKey = (ctx: Context, key: string): Promise<ReceiptFound> =>
   readReceipt(ctx, sql`(SELECT id FROM receipts WHERE idempotency_key = ${key})`);
 
-/** The receipt with whose money a due was settled. */
-export const findReceiptOfPayment = (ctx: Context, payment_id: string): Promise<ReceiptFound> =>
-  readReceipt(ctx, sql`(SELECT receipt_id FROM receipt_allocations WHERE payment_id = ${payment_id})`);
+/** The receipt with whose money a due was settled, for statements that take its id. */
+export const receiptOfPayment = (payment_id: string): SQL =>
+  sql`(SELECT receipt_id FROM receipt_allocations WHERE payment_id = ${payment_id})`;
 
 async function takeBack(ctx: Context, id: string, reason: string): Promise<ReceiptFound> {
   const [row, allocations, settled, ...account] = await read(
@@ -51,8 +52,8 @@ export const receiptsResource: Resource = {
       summary: 'Get a receipt',
       description: 'As a PDF with `Accept: application/pdf`.',
       needs: 'payments:read',
-      returns: { one: ReceiptDetail },
-      run: (ctx, { params }) => readReceipt(ctx, params.id),
+      returns: { one: ReceiptDetail, or_file: { type: 'application/pdf', by_default: false } },
+      run: (ctx, { params, wants_file }) => (wants_file ? printReceipt(ctx, params.id) : readReceipt(ctx, params.id)),
     }),
     'POST /:id/void': endpoint({
       id: 'receipts.void',
