@@ -6,6 +6,7 @@ import { makeAmbient } from './context.ts';
 import { AppError, fromDatabaseError } from './errors.ts';
 import type { App } from './http/definition.ts';
 import { BEARER, OPENAPI_OPTIONS } from './http/openapi.ts';
+import { answerPage } from './http/page.ts';
 import { API_BASE, listRoutes } from './http/resource.ts';
 import { logFailure, logLine } from './log.ts';
 import { SIGNATURE_HEADER } from './protocol/signature.ts';
@@ -22,6 +23,8 @@ const base = new Hono<App>();
 
 base.use(
   secureHeaders({
+    // a page says more strictly what it needs
+    overwrite: false,
     contentSecurityPolicy: { defaultSrc: ["'self'"], imgSrc: ["'self'", 'data:'], frameAncestors: ["'none'"] },
   }),
 );
@@ -53,8 +56,13 @@ base.use(async (c, next) => {
 base.onError((error, c) => {
   const known = error instanceof AppError ? error : fromDatabaseError(error);
   const refusal = known ?? new AppError('INTERNAL_ERROR');
-  const { request_id } = c.var.ambient;
+  const { ambient, ctx, showRefusal } = c.var;
+  const { request_id } = ambient;
   if (!known) logFailure({ request_id, method: c.req.method, route: c.req.routePath }, error);
+  if (showRefusal) {
+    const page = showRefusal(refusal, { tenant: ctx?.tenant ?? null, lang: c.req.query('lang'), request_id });
+    return answerPage(c, page, refusal.status, refusal.headers);
+  }
   const { code, message, details } = refusal;
   return c.json({ success: false, error: { code, message, details, request_id } }, refusal.status, refusal.headers);
 });

@@ -1,5 +1,5 @@
 import { DurableObject } from 'cloudflare:workers';
-import { admit, type Limit, type Verdict } from './sliding-log.ts';
+import { admit, takeBack, type Limit, type Verdict } from './sliding-log.ts';
 
 /** Counts one subject (an address, a user): one thread, so never one too many. */
 export class RateLimiter extends DurableObject {
@@ -14,6 +14,13 @@ export class RateLimiter extends DurableObject {
       if (((await storage.getAlarm()) ?? 0) < forgets_at) await storage.setAlarm(forgets_at);
     }
     return verdict;
+  }
+
+  /** One that was counted at that time isn't any more. */
+  async giveBack(kind: string, counted_at: number): Promise<void> {
+    const { storage } = this.ctx;
+    const log = (await storage.get<number[]>(kind)) ?? [];
+    if (takeBack(log, counted_at)) await storage.put(kind, log);
   }
 
   /** The last window has passed: nothing is worth remembering. */

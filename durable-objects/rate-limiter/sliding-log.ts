@@ -22,3 +22,10 @@ export function admit(log: number[], now: number, { most, window_ms }: Limit): V
   log.push(now);
   return { admitted: true, remaining: most - log.length, retry_after_ms: 0 };
 }
+
+/** Drops one that came at that time; false when none is remembered. */
+export function takeBack(log: number[], at: number): boolean {
+  const index = log.indexOf(at);
+  if (index >= 0) log.splice(index, 1);
+  return index >= 0;
+}

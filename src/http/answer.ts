@@ -1,4 +1,5 @@
 import type { AnyDefinition, HonoCtx, Page } from './definition.ts';
+import { answerPage, type HtmlPage } from './page.ts';
 
 /** What goes out: the envelope, chosen fields, entity tags and the database's bookmark. */
 
@@ -9,9 +10,10 @@ export async function answer(
   query: Record<string, unknown>,
   result: unknown,
 ): Promise<Response> {
+  const { returns, status = 200 } = definition;
+  if ('html' in returns) return answerPage(c, result as HtmlPage, status);
   const bookmark = definition.needs === 'platform' ? null : c.var.ctx.db.bookmark();
   if (bookmark) c.header('X-D1-Bookmark', bookmark);
-  const { returns, status = 200 } = definition;
   if ('file' in returns || result instanceof Response) return result as Response;
   if ('list' in returns) {
     const { rows, total, meta: more } = result as Page<unknown>;

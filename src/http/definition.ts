@@ -2,9 +2,10 @@ import type { OpenAPIRoute } from 'chanfana';
 import type { Context as HonoContext, MiddlewareHandler } from 'hono';
 import type { z } from 'zod';
 import type { Permission } from '../auth/permissions.ts';
-import type { Ambient, Context } from '../context.ts';
+import type { Ambient, Context, Tenant } from '../context.ts';
 import type { Env } from '../env.ts';
-import type { ErrorCode } from '../errors.ts';
+import type { AppError, ErrorCode } from '../errors.ts';
+import type { HtmlPage } from './page.ts';
 
 /** What an endpoint is made of, as types: the call site that resources write, and what the adapter keeps of it. */
 
@@ -16,6 +17,8 @@ export interface AppVariables {
   enter: () => Promise<Context>;
   /** Set for a caller whose answers are signed. */
   signAnswer?: (status: number, body: string) => Promise<string>;
+  /** Set where people look: refusals are pages too. */
+  showRefusal?: ShowRefusal;
 }
 export type App = { Bindings: Env; Variables: AppVariables };
 export type HonoCtx = HonoContext<App>;
@@ -39,11 +42,11 @@ interface Inputs<P, Q, B> {
   wants_file: boolean;
 }
 
-/** What an endpoint gives: one thing, a page of things, or a Response of its own (files). */
-export type Returns =
-  | { one: Schema; /** The same as a file, where the caller asks for one of this type. */ or_file?: OtherForm }
-  | { list: Schema; meta?: z.ZodObject }
-  | { file: string[] };
+/** How a refusal looks to people. No tenant: it isn't known, or not open. `lang` is what the query asks for. */
+export type ShowRefusal = (
+  refusal: AppError,
+  seen: { tenant: Tenant | null; lang?: string; request_id: string },
+) => HtmlPage;
 
 export interface OtherForm {
   type: string;
@@ -51,13 +54,22 @@ export interface OtherForm {
   by_default: boolean;
 }
 
+/** What an endpoint gives: one thing, a page of things, HTML (its refusals too), or a Response of its own (files). */
+export type Returns =
+  | { one: Schema; /** The same as a file, where the caller asks for one of this type. */ or_file?: OtherForm }
+  | { list: Schema; meta?: z.ZodObject }
+  | { html: ShowRefusal }
+  | { file: string[] };
+
 type ResultOf<R> = R extends { one: infer S extends Schema; or_file: OtherForm }
   ? z.input<S> | Response
   : R extends { one: infer S extends Schema }
     ? z.input<S>
     : R extends { list: infer S extends Schema }
       ? Page<z.input<S>>
-      : Response;
+      : R extends { html: ShowRefusal }
+        ? HtmlPage
+        : Response;
 
 interface Common<P, Q, B, R> {
   /** `customers.create`: unique, and the operationId of the document. */
@@ -68,7 +80,7 @@ interface Common<P, Q, B, R> {
   query?: Q;
   body?: B;
   /** What the body is. `json` unless told. */
-  accepts?: 'json' | 'text' | 'multipart';
+  accepts?: 'json' | 'text' | 'form' | 'multipart';
   most_bytes?: number;
   returns: R;
   status?: 200 | 201 | 202;
@@ -82,8 +94,8 @@ export interface TenantDefinition<P, Q, B, R> extends Common<P, Q, B, R> {
    * `bridge` (no user: signed with a bridge's secret, and answered so).
    */
   needs: Permission | 'signed-in' | 'public' | 'bridge';
-  /** For public endpoints whose body holds a token that names its tenant: no header is needed then. */
-  tenantOf?: (body: Output<B>) => string | null;
+  /** For public endpoints whose body holds a token that names its tenant, or whose path says it: `:tenant`. */
+  tenantOf?: ((body: Output<B>) => string | null) | 'path';
   /** Takes an `Idempotency-Key`; `again` gives the answer anew of what it made, by the id that was named with `nameMade`. */
   idempotency?: {
     key: 'required' | 'optional';
@@ -99,7 +111,7 @@ export interface PlatformDefinition<P, Q, B, R> extends Common<P, Q, B, R> {
 /** A definition whose types no longer matter: what the machinery works on. */
 export type AnyDefinition = Common<Schema | undefined, Schema | undefined, Schema | undefined, Returns> & {
   needs: Permission | 'signed-in' | 'public' | 'bridge' | 'platform';
-  tenantOf?: (body: never) => string | null;
+  tenantOf?: ((body: never) => string | null) | 'path';
   idempotency?: {
     key: 'required' | 'optional';
     again: (ctx: Context, subject_id: string, key: string) => Promise<unknown>;

@@ -30,6 +30,14 @@ const KeyHeader = (key: 'required' | 'optional') =>
 const BINARY = { type: 'string', format: 'binary' };
 
 const json = (schema: Schema) => ({ 'application/json': { schema } });
+const HTML = { 'text/html': { schema: { type: 'string' } } };
+
+const MEDIA = {
+  json: 'application/json',
+  text: 'text/plain',
+  form: 'application/x-www-form-urlencoded',
+  multipart: 'multipart/form-data',
+} as const;
 
 /** The endpoint as the OpenAPI document tells of it: every refusal it can give is listed. */
 export function describe(definition: AnyDefinition, params: Schema | null, method: string): OpenAPIRouteSchema {
@@ -39,24 +47,28 @@ export function describe(definition: AnyDefinition, params: Schema | null, metho
   if (needs === 'bridge') codes.add('UNAUTHORIZED').add('TENANT_MISMATCH');
   else if (needs !== 'platform' && needs !== 'public')
     codes.add('UNAUTHORIZED').add('FORBIDDEN').add('TENANT_MISMATCH');
-  if (needs !== 'platform' && method !== 'get') codes.add('CONFLICT');
-  if (definition.idempotency) codes.add('CONFLICT');
+  // what shows a page changes nothing
+  if (needs !== 'platform' && method !== 'get' && !('html' in returns)) codes.add('CONFLICT');
   if (body) codes.add('PAYLOAD_TOO_LARGE').add('UNSUPPORTED_MEDIA_TYPE');
   const by_status = Map.groupBy(codes, code => ERRORS[code].status);
   const refusals = [...by_status].map(([refused, list]) => [
     String(refused),
-    { description: list.map(code => `${code}: ${ERRORS[code].message}`).join(' · '), content: json(ErrorAnswer) },
+    {
+      description: list.map(code => `${code}: ${ERRORS[code].message}`).join(' · '),
+      content: 'html' in returns ? HTML : json(ErrorAnswer),
+    },
   ]);
   const success =
     'file' in returns
       ? Object.fromEntries(returns.file.map(type => [type, { schema: BINARY }]))
-      : {
-          ...json('list' in returns ? listAnswer(returns.list, returns.meta) : dataAnswer(returns.one)),
-          ...('one' in returns && returns.or_file && { [returns.or_file.type]: { schema: BINARY } }),
-        };
+      : 'html' in returns
+        ? HTML
+        : {
+            ...json('list' in returns ? listAnswer(returns.list, returns.meta) : dataAnswer(returns.one)),
+            ...('one' in returns && returns.or_file && { [returns.or_file.type]: { schema: BINARY } }),
+          };
   const has_etag = method === 'get' && 'one' in returns && 'updated_at' in ((returns.one as z.ZodObject).shape ?? {});
   const unchanged = has_etag ? { 304: { description: 'Still what If-None-Match names.' } } : {};
-  const media = { json: 'application/json', text: 'text/plain', multipart: 'multipart/form-data' }[accepts];
   return {
     operationId: definition.id,
     summary: definition.summary,
@@ -71,7 +83,7 @@ export function describe(definition: AnyDefinition, params: Schema | null, metho
       ...(needs === 'bridge' && { headers: BridgeHeaders }),
       ...(definition.idempotency && { headers: KeyHeader(definition.idempotency.key) }),
       ...(definition.query && { query: definition.query }),
-      ...(body && { body: { required: !mayBeAbsent(definition), content: { [media]: { schema: body } } } }),
+      ...(body && { body: { required: !mayBeAbsent(definition), content: { [MEDIA[accepts]]: { schema: body } } } }),
     },
     responses: { [status]: { description: 'Done.', content: success }, ...unchanged, ...Object.fromEntries(refusals) },
   } as OpenAPIRouteSchema;

@@ -9,7 +9,7 @@ import { RaceLost, StaleTenant } from '../db/commit.ts';
 import { DoneBefore } from '../db/session.ts';
 import { AppError, unauthorized } from '../errors.ts';
 import { forgetTenants } from '../tenancy/directory.ts';
-import { enterTenant } from '../tenancy/enter.ts';
+import { type Door, enterTenant } from '../tenancy/enter.ts';
 import { admitBridge } from './admit-bridge.ts';
 import { answer } from './answer.ts';
 import type {
@@ -63,22 +63,41 @@ function buildEndpoint(definition: AnyDefinition): Endpoint {
         ...checkBody(definition),
       ];
       // permission comes before anything of the request is looked at, except where the body says whose it is
-      const steps = definition.tenantOf ? [...checks, admit(definition)] : [admit(definition), ...checks];
+      const is_told_by_body = typeof definition.tenantOf === 'function';
+      const steps = is_told_by_body ? [...checks, admit(definition)] : [admit(definition), ...checks];
       // a PATCH is the PUT under another method, and needs another name in the document
       const id = method === 'patch' ? `${definition.id}.patch` : definition.id;
-      return [...steps, routeClass({ ...definition, id }, params, method)];
+      return [...refuseInPages(definition), ...steps, routeClass({ ...definition, id }, params, method)];
     },
   };
 }
 
+/** Before anything can be refused. */
+function refuseInPages({ returns }: AnyDefinition): MiddlewareHandler<App>[] {
+  if (!('html' in returns)) return [];
+  const set = createMiddleware<App>(async (c, next) => {
+    c.set('showRefusal', returns.html);
+    await next();
+  });
+  return [set];
+}
+
+/** Who names the tenant, beside header and subdomain. */
+function readName(c: HonoCtx, { tenantOf }: AnyDefinition): Door['named'] {
+  if (tenantOf === undefined) return null;
+  if (tenantOf === 'path') return { by: 'path', name: c.req.param('tenant')! };
+  const name = tenantOf(c.req.valid('json' as never));
+  if (name === null) throw unauthorized();
+  return { by: 'secret', name };
+}
+
 /** Tenant, caller and permission. */
 function admit(definition: AnyDefinition): MiddlewareHandler<App> {
-  const { needs, tenantOf } = definition;
+  const { needs } = definition;
   if (needs === 'bridge') return admitBridge(definition);
   return createMiddleware<App>(async (c, next) => {
     if (needs !== 'platform') {
-      const named = tenantOf ? tenantOf(c.req.valid('json' as never)) : null;
-      if (tenantOf && named === null) throw unauthorized();
+      const named = readName(c, definition);
       const enter = () => enterTenant(c.var.ambient, c.req.raw, { is_public: needs === 'public', named });
       const ctx = await enter();
       if (needs !== 'public' && needs !== 'signed-in' && (ctx.actor.kind !== 'user' || !roleMay(ctx.actor.role, needs)))

@@ -15,10 +15,14 @@ function networkOf(ip: string): string {
 }
 
 /** Refuses with 429 what is above the limit of an address. An address that can't be told shares one log. */
-export async function limitByAddress(ambient: Ambient, kind: string, limit: Limit): Promise<void> {
-  const { env, ip, now } = ambient;
-  const limiter = env.RATE_LIMITER.get(env.RATE_LIMITER.idFromName(`address:${ip ? networkOf(ip) : 'unknown'}`));
-  const verdict = await limiter.ask(kind, now, limit);
+export const limitByAddress = (ambient: Ambient, kind: string, limit: Limit): Promise<void> =>
+  limitSubject(ambient, `address:${ambient.ip ? networkOf(ambient.ip) : 'unknown'}`, kind, limit);
+
+const limiterOf = ({ env }: Ambient, subject: string) => env.RATE_LIMITER.get(env.RATE_LIMITER.idFromName(subject));
+
+/** Refuses with 429 what is above the limit of whatever a name stands for; what is of a tenant starts with its id. */
+export async function limitSubject(ambient: Ambient, subject: string, kind: string, limit: Limit): Promise<void> {
+  const verdict = await limiterOf(ambient, subject).ask(kind, ambient.now, limit);
   if (verdict.admitted) return;
   const window_s = limit.window_ms / 1000;
   const wait_s = Math.ceil(verdict.retry_after_ms / 1000);
@@ -28,3 +32,7 @@ export async function limitByAddress(ambient: Ambient, kind: string, limit: Limi
     'RateLimit-Policy': `"${kind}";q=${limit.most};w=${window_s}`,
   });
 }
+
+/** What was counted at the start of this request turned out not to be what is limited. */
+export const giveBack = (ambient: Ambient, subject: string, kind: string): Promise<void> =>
+  limiterOf(ambient, subject).giveBack(kind, ambient.now);

@@ -11,6 +11,7 @@ export const MOST_BODY_BYTES = 1024 * 1024;
 const CONTENT_TYPES = {
   json: /^application\/json\s*(;|$)/i,
   text: /^text\/plain\s*(;|$)/i,
+  form: /^application\/x-www-form-urlencoded\s*(;|$)/i,
   multipart: /^multipart\/form-data\s*;/i,
 };
 
@@ -113,6 +114,6 @@ async function readForm(c: HonoCtx): Promise<Record<string, unknown>> {
   try {
     return await c.req.parseBody();
   } catch {
-    throw new AppError('VALIDATION_ERROR', 'The body is not a form.', { body: ['is not multipart/form-data'] });
+    throw new AppError('VALIDATION_ERROR', 'The body is not a form.', { body: ['is not a form'] });
   }
 }

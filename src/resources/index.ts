@@ -9,6 +9,7 @@ import { devicesResource } from './devices/index.ts';
 import { importsResource } from './imports/index.ts';
 import { invoicesResource } from './invoices/index.ts';
 import { ipPoolsResource } from './ip-pools/index.ts';
+import { isolirResource } from './isolir/index.ts';
 import { jobsResource } from './jobs/index.ts';
 import { paymentsResource } from './payments/index.ts';
 import { provisioningResource } from './provisioning/index.ts';
@@ -42,4 +43,5 @@ export const resources: readonly Resource[] = [
   alertsResource,
   importsResource,
   jobsResource,
+  isolirResource,
 ];

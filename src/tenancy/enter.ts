@@ -10,8 +10,8 @@ import { ensureTenantSchema } from './tenant-schema.ts';
 export interface Door {
   /** No token is asked for. */
   is_public: boolean;
-  /** The tenant that a secret in the body names, like a claim. */
-  named: string | null;
+  /** Names the tenant beside header and subdomain: a secret of the body, like a claim; or the path, as a link does. */
+  named: { by: 'secret' | 'path'; name: string } | null;
 }
 
 /**
@@ -23,7 +23,8 @@ export async function enterTenant(ambient: Ambient, request: Request, door: Door
   const token = door.is_public ? null : bearerToken(request);
   const claims = token === null ? null : await verifyAccessToken(env, token, now);
   if (!door.is_public && !claims) throw unauthorized();
-  const tenant = await resolveTenant(ambient, request, claims?.tenant_id ?? door.named);
+  const named = claims ? ({ by: 'secret', name: claims.tenant_id } as const) : door.named;
+  const tenant = await resolveTenant(ambient, request, named);
   return makeContext(ambient, tenant, claims?.actor ?? { kind: 'anonymous' }, request);
 }
 
@@ -56,23 +57,21 @@ function bearerToken(request: Request): string | null {
   return match[1]!;
 }
 
-async function resolveTenant(ambient: Ambient, request: Request, claimed_id: string | null): Promise<Tenant> {
+async function resolveTenant(ambient: Ambient, request: Request, named: Door['named']): Promise<Tenant> {
   const { env, now } = ambient;
-  const named = [subdomainOf(request, env.BASE_DOMAIN), request.headers.get('x-tenant-id')].filter(
+  const names = [subdomainOf(request, env.BASE_DOMAIN), request.headers.get('x-tenant-id')].filter(
     name => name !== null,
   );
-  const [first] = claimed_id ? [claimed_id] : named;
+  const [first] = named ? [named.name] : names;
   if (!first)
     throw new AppError('VALIDATION_ERROR', 'Name the provider: by subdomain or X-Tenant-ID.', {
       'X-Tenant-ID': ['is required here'],
     });
   const tenant = await findTenant(env, first.toLowerCase(), now);
-  const agrees = tenant && named.every(name => [tenant.id, tenant.slug].includes(name.toLowerCase()));
-  if (tenant && !agrees) throw new AppError('TENANT_MISMATCH');
-  if (!tenant || tenant.status === 'deleted') {
-    if (claimed_id) throw unauthorized();
-    throw notFound('provider');
-  }
+  const agrees = tenant && names.every(name => [tenant.id, tenant.slug].includes(name.toLowerCase()));
+  // a link under another provider's host leads nowhere, as one to nobody does
+  if (tenant && !agrees) throw named?.by === 'path' ? notFound('provider') : new AppError('TENANT_MISMATCH');
+  if (!tenant || tenant.status === 'deleted') throw named?.by === 'secret' ? unauthorized() : notFound('provider');
   return tenant;
 }
 

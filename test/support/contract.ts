@@ -1,5 +1,6 @@
 import { SELF } from 'cloudflare:test';
 import { z } from 'zod';
+import { ERRORS, type ErrorCode } from '../../src/errors.ts';
 import { API_BASE, type Route } from '../../src/http/resource.ts';
 import { equalSignatures, NONCE_HEADER, SIGNATURE_HEADER, signAnswer } from '../../src/protocol/signature.ts';
 import { type Answer, type CallOptions, newAddress, readAnswer, type SignedParts, type TestBridge } from './world.ts';
@@ -15,7 +16,16 @@ export const isLive = ({ endpoint }: Route) => endpoint.definition.errors?.inclu
 export const acceptsOf = ({ endpoint }: Route) => endpoint.definition.accepts ?? 'json';
 export const takesJson = (route: Route) => route.endpoint.definition.body !== undefined && acceptsOf(route) === 'json';
 export const mostBytes = ({ endpoint }: Route) => endpoint.definition.most_bytes ?? 1024 * 1024;
-export const CONTENT_TYPE = { json: 'application/json', text: 'text/plain', multipart: 'multipart/form-data' } as const;
+export const CONTENT_TYPE = {
+  json: 'application/json',
+  text: 'text/plain',
+  form: 'application/x-www-form-urlencoded',
+  multipart: 'multipart/form-data',
+} as const;
+/** Answers people: its refusals are pages. */
+export const isPage = ({ endpoint }: Route) => 'html' in endpoint.definition.returns;
+/** The path says whose it is: `/isolir/:tenant`. */
+export const isNamedByPath = ({ endpoint }: Route) => endpoint.definition.tenantOf === 'path';
 
 const OTHER_PARAMETERS: Record<string, string> = { kind: 'photo', name: 'budi' };
 
@@ -39,6 +49,13 @@ interface Field {
   name: string;
   schema: JsonSchema;
   is_required: boolean;
+}
+
+/** Refused so, and it says why: JSON by its code and the field, a page by its status and in words. */
+export function isRefused(route: Route, { status, headers, error, text }: Answer, code: ErrorCode, field?: string) {
+  if (status !== ERRORS[code].status) return false;
+  if (isPage(route)) return headers.get('content-type') === 'text/html; charset=UTF-8' && text.includes('<h1>');
+  return error.code === code && (field === undefined || !!error.details?.[field]);
 }
 
 /** The fields of a JSON body's first level. */
@@ -130,6 +147,7 @@ export function fittingBody(route: Route): BodyInit | undefined {
   if (!route.endpoint.definition.body) return undefined;
   if (acceptsOf(route) === 'text') return '/ppp secret\nadd name=budi password=rahasia profile=default service=pppoe\n';
   if (acceptsOf(route) === 'json') return JSON.stringify(sampleBody(route));
+  if (acceptsOf(route) === 'form') return 'customer_code=CUST00001&phone=0812-3456-7890';
   const form = new FormData();
   form.set('photo', new File([PNG], 'a.png', { type: 'image/png' }));
   return form;
@@ -186,7 +204,8 @@ export class Asker {
   }
 
   async ask(route: Route, options: AskOptions = {}): Promise<Answer> {
-    const url = new URL(options.path ?? fillPath(route.path), `http://${options.host ?? 'rukun.test'}`);
+    const in_path = isNamedByPath(route) ? (options.tenant ?? undefined) : undefined;
+    const url = new URL(options.path ?? fillPath(route.path, in_path), `http://${options.host ?? 'rukun.test'}`);
     for (const [key, value] of Object.entries(options.query ?? {})) url.searchParams.append(key, String(value));
     const headers = new Headers({ 'cf-connecting-ip': newAddress(), ...options.headers });
     if (options.token) headers.set('authorization', `Bearer ${options.token}`);
@@ -236,7 +255,9 @@ export class Asker {
     const request_id = answer.headers.get('x-request-id');
     this.expect(!!request_id, route, 'no X-Request-Id', answer);
     if (answer.status < 400) return;
-    this.expect(answer.error?.request_id === request_id, route, 'another request_id than the header’s', answer);
+    if (isPage(route))
+      this.expect(answer.headers.get('content-type') === 'text/html; charset=UTF-8', route, 'not a page', answer);
+    else this.expect(answer.error?.request_id === request_id, route, 'another request_id than the header’s', answer);
     const leaks = /SQLITE|D1_ERROR|constraint failed|\bat .+:\d+:\d+|node_modules/.test(answer.text);
     this.expect(!leaks, route, 'tells of the inside', answer);
   }

@@ -11,7 +11,7 @@ import { tenantDatabase } from '../../src/env.ts';
 import { API_BASE } from '../../src/http/resource.ts';
 import { forgetTenants } from '../../src/tenancy/directory.ts';
 import { claimDatabase, settleHalfDoneSignUps } from '../../src/tenancy/pool.ts';
-import { acceptsOf, CONTENT_TYPE, fillPath, fittingBody, isOfBridge, isPublic, nameOf, sampleBatch, sampleBody } from '../support/contract.ts'; // prettier-ignore
+import { acceptsOf, CONTENT_TYPE, fillPath, fittingBody, isNamedByPath, isOfBridge, isPublic, nameOf, sampleBatch, sampleBody } from '../support/contract.ts'; // prettier-ignore
 import { callWith, dumpDatabase } from '../support/direct.ts';
 import { addEntry, type Answer, call, newAddress, PASSWORD, TestBridge, TestTenant } from '../support/world.ts';
 
@@ -392,6 +392,7 @@ describe('nothing of another tenant', () => {
       .run();
     const users = [tenant.admin];
     for (const role of ['operator', 'technician', 'viewer'] as const) users.push(await tenant.addUser(role));
+    await tenant.put('/settings', { business_name: mark, payment_instructions: mark });
     await tenant.put(`/users/${users[1]!.id}`, { name: `Siti ${mark}` });
     const imported = await tenant.call('POST', '/imports/file', {
       query: { dry_run: true },
@@ -418,6 +419,7 @@ describe('nothing of another tenant', () => {
       devices: device.id,
       monitoring: alert_id,
       provisioning: await addEntry(tenant, router.id, `${mark}-entri`),
+      isolir: tenant.id,
     };
     return { tenant, bridge, mark, users, ids };
   }
@@ -530,10 +532,11 @@ describe('nothing of another tenant', () => {
         const answer = await ask(worlds, wish);
         const after = await Promise.all(databases.map(dumpAsked));
         const text = answer.text + JSON.stringify([...answer.headers]);
-        const is_public = isPublic(asked.find(each => nameOf(each) === wish.route)!);
+        const route = asked.find(each => nameOf(each) === wish.route)!;
+        const named = isNamedByPath(route) ? wish.id : (wish.header?.[0] ?? wish.host);
         for (const [index, world] of worlds.entries()) {
           // public routes speak for the tenant that they name; all others for the token's
-          const is_own = is_public ? index === (wish.header?.[0] ?? wish.host) : index === wish.of;
+          const is_own = index === (isPublic(route) ? named : wish.of);
           if (is_own) continue;
           expect(text).not.toContain(world.mark);
           expect(after[index]).toEqual(before[index]);

@@ -1,0 +1,81 @@
+import { z } from 'zod';
+import type { Context } from '../../context.ts';
+import { endpoint } from '../../http/endpoint.ts';
+import { line, Phone } from '../../http/fields.ts';
+import type { HtmlPage } from '../../http/page.ts';
+import { giveBack, limitByAddress, limitSubject } from '../../http/rate-limit.ts';
+import type { Resource } from '../../http/resource.ts';
+import { languageOf, showBill, showRefusal, showStart } from './page.ts';
+import { readBill, readProvider, type Typed } from './queries.ts';
+import { foldCode, phoneTail } from './rules.ts';
+import { LANGUAGES } from './words.ts';
+
+/** The page of the suspended: what is owed and how to pay, for a phone that reaches nothing else. */
+
+const Params = z.strictObject({ tenant: z.string().describe('Slug or id of the provider.') });
+
+const Language = z.strictObject({
+  lang: z.enum(LANGUAGES).optional().describe('Default: the provider’s own language.'),
+});
+
+const LookUp = z.strictObject({ customer_code: line(40), phone: Phone }).meta({ id: 'IsolirLookUp' });
+
+const MINUTE_MS = 60_000;
+/** All tries, also right ones. Whole streets sit behind one address. */
+const BY_ADDRESS = { most: 60, window_ms: MINUTE_MS };
+/** Codes are handed out in a row: the phone is what a stranger doesn't know, so few may be tried for one code… */
+const BY_CODE = { most: 5, window_ms: 10 * MINUTE_MS };
+/** …and few codes for one phone, which neighbours know. */
+const BY_PHONE = { most: 10, window_ms: 10 * MINUTE_MS };
+
+/** A try counts as wrong until it turned out right: of many at once none slips through. What is refused reads nothing. */
+async function lookUp(ctx: Context, typed: Typed) {
+  await limitByAddress(ctx, 'isolir', BY_ADDRESS);
+  const of_code = `tenant:${ctx.tenant.id} customer-code:${foldCode(typed.customer_code)}`;
+  const of_phone = `tenant:${ctx.tenant.id} phone:${phoneTail(typed.phone)}`;
+  await Promise.all([limitSubject(ctx, of_code, 'isolir', BY_CODE), limitSubject(ctx, of_phone, 'isolir', BY_PHONE)]);
+  const found = await readBill(ctx, typed);
+  if (found.bill) await Promise.all([of_code, of_phone].map(subject => giveBack(ctx, subject, 'isolir')));
+  return found;
+}
+
+const DESCRIPTION = `Where the walled garden leads: a page for people, without script or cookies; refusals are pages too.`;
+
+export const isolirResource: Resource = {
+  path: '/isolir',
+  routes: {
+    'GET /:tenant': endpoint({
+      id: 'isolir.show',
+      summary: 'The page of the suspended: how to pay, and a form that asks what is owed',
+      description: DESCRIPTION,
+      needs: 'public',
+      tenantOf: 'path',
+      params: Params,
+      query: Language,
+      returns: { html: showRefusal },
+      run: async (ctx, { query }) => showStart(await readProvider(ctx), languageOf(ctx.tenant, query.lang)),
+    }),
+    'POST /:tenant': endpoint({
+      id: 'isolir.lookUp',
+      summary: 'The page with what a customer owes, by customer code and phone',
+      description:
+        `${DESCRIPTION} A code and phone that don’t belong together, for whatever reason, give the page that says so, with 200. ` +
+        'At most 60 tries a minute from one address; of wrong ones 5 in 10 minutes for one code, 10 for one phone.',
+      needs: 'public',
+      tenantOf: 'path',
+      params: Params,
+      query: Language,
+      body: LookUp,
+      accepts: 'form',
+      most_bytes: 16 * 1024,
+      returns: { html: showRefusal },
+      run: async (ctx, { query, body }): Promise<HtmlPage> => {
+        const { provider, bill } = await lookUp(ctx, body);
+        return showBill(provider, bill, {
+          language: languageOf(ctx.tenant, query.lang),
+          currency: ctx.tenant.currency,
+        });
+      },
+    }),
+  },
+};
