@@ -75,6 +75,10 @@ async function benchReads(network: BenchNetwork): Promise<void> {
     `/api/v1/customers/${customer!.id}/provisioning`,
     `/api/v1/customers/${customer!.id}/audit-logs`,
     `/api/v1/customers/${customer!.id}/payments`,
+    '/api/v1/payments',
+    '/api/v1/payments/stats',
+    '/api/v1/receipts',
+    '/api/v1/invoices',
     '/api/v1/customers/stats',
     '/api/v1/service-plans?is_active=all',
     `/api/v1/service-plans/${plan}`,
@@ -146,6 +150,7 @@ try {
   await benchReads(network);
   await benchAdoption(network);
   await benchPrints();
+  await runProgram('scripts/bench-billing.ts');
   await runProgram('scripts/bench-commands.ts');
   await runProgram('scripts/bench-routers.ts');
   await runProgram('bridge/test/fuzz.ts', '--seconds', '10');

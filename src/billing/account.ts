@@ -1,4 +1,4 @@
-import { and, asc, eq, gt, inArray, sql, type SQL } from 'drizzle-orm';
+import { and, asc, eq, gt, sql, type SQL } from 'drizzle-orm';
 import type { Context } from '../context.ts';
 import { insertMany } from '../db/bulk.ts';
 import { commit, mustChange, mustHold, RaceLost, type Write } from '../db/commit.ts';
@@ -7,7 +7,7 @@ import type { NewEvent } from '../events/event.ts';
 import { businessDate, toIso } from '../lib/time.ts';
 import { prepareResumption } from '../resources/customers/line-change.ts';
 import { selectLine, toLine, type Line } from '../resources/customers/queries.ts';
-import { payments, type PaymentRow } from '../resources/payments/table.ts';
+import { is_open, payments, type PaymentRow } from '../resources/payments/table.ts';
 import { receipt_allocations, receipts, type AllocationRow, type ReceiptRow } from '../resources/receipts/table.ts';
 import { paymentChanged, paymentCreated } from './events.ts';
 import { mayResume, type Part } from './settlement.ts';
@@ -29,7 +29,7 @@ export const selectAccount = (ctx: Context, customer_id: string | SQL) =>
     ctx.db.orm
       .select()
       .from(payments)
-      .where(and(eq(payments.customer_id, customer_id), inArray(payments.status, ['pending', 'overdue'])))
+      .where(and(eq(payments.customer_id, customer_id), is_open))
       .orderBy(asc(payments.due_date), asc(payments.id)),
     ctx.db.orm
       .select()
@@ -77,13 +77,20 @@ export interface AccountChanged {
  * Commits it if the account is as it was read, and brings the line back where it was cut for dues and none is left that
  * is past its date.
  */
-export async function changeAccount(ctx: Context, account: Account, change: AccountChange): Promise<AccountChanged> {
+export async function changeAccount(
+  request: Context,
+  account: Account,
+  change: AccountChange,
+): Promise<AccountChanged> {
+  // If-Match speaks of what the request names, not of the customer
+  const ctx = { ...request, if_match: null };
   const { line, dues } = account;
   const { writes = [], parts = [], closed = [], reopened = [], events = [] } = change;
   const settled = parts.length > 0 ? settleParts(ctx, dues, parts, change.paid!) : NOTHING;
   const gone = new Set([...closed, ...settled.dues.filter(due => due.status === 'paid').map(due => due.id)]);
   const open = [...dues, ...reopened].filter(due => !gone.has(due.id));
-  const resumption = mayResume(line.customer, open, businessDate(ctx)) ? prepareResumption(ctx, line) : null;
+  const may_resume = gone.size > 0 && mayResume(line.customer, open, businessDate(ctx));
+  const resumption = may_resume ? prepareResumption(ctx, line) : null;
   const results = await commit(
     ctx,
     [accountAsRead(line), ...writes, ...settled.writes, ...(resumption?.writes ?? [])],
@@ -98,7 +105,7 @@ export async function changeAccount(ctx: Context, account: Account, change: Acco
 const accountAsRead = ({ customer }: Line): Write =>
   mustHold(
     sql`EXISTS (SELECT 1 FROM customers WHERE id = ${customer.id} AND account_version = ${customer.account_version}
-      AND status = ${customer.status} AND suspension_reason IS ${customer.suspension_reason})`,
+      AND status = ${customer.status} AND suspension_reason IS ${customer.suspension_reason} AND deleted_at IS NULL)`,
     new RaceLost(),
   );
 
@@ -143,7 +150,7 @@ function settleDue(
   const update = ctx.db.orm
     .update(payments)
     .set({ ...patch, updated_at: after.updated_at })
-    .where(and(eq(payments.id, due.id), inArray(payments.status, ['pending', 'overdue'])));
+    .where(and(eq(payments.id, due.id), is_open));
   const receiptOf = (id: string) => allocations.find(each => each.payment_id === id)?.receipt_id;
   settled.dues.push(after);
   settled.writes.push(mustChange(update, new RaceLost()), ...insertMany(ctx.db, payments, children));

@@ -20,7 +20,7 @@ export interface FeeChange {
   from_plan: PricedPlan;
   to_plan: PricedPlan;
   is_billed: boolean;
-  /** Months from its own on that have an invoice which isn't void: `2026-11`. */
+  /** Months from its own on whose standing invoice is from before it happened: `2026-11`. */
   invoiced_months: readonly string[];
 }
 

@@ -11,7 +11,7 @@ import { jobs, type JobRow } from '../resources/jobs/index.ts';
 const MOST_ERRORS = 100;
 
 /** Each selects what differs as a sentence. */
-const CHECKS = [
+export const CHECKS = [
   sql`SELECT c.customer_code || ': outstanding_balance is ' || c.outstanding_balance || ', its dues say ' || r.amount AS says
     FROM customers AS c JOIN (
       SELECT k.id, coalesce(sum(p.amount), 0) AS amount FROM customers AS k

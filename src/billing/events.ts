@@ -48,7 +48,7 @@ export const receiptVoided = (before: ReceiptRow, patch: Partial<ReceiptRow>): N
   changes: diffChanges(before, patch, { ignore: DERIVED }),
 });
 
-export const invoiceVoided = (before: InvoiceRow, void_reason: string): NewEvent => ({
+export const invoiceVoided = (before: InvoiceRow, void_reason: string | null): NewEvent => ({
   type: 'invoice.voided',
   action: 'update',
   entity_id: before.id,

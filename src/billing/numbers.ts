@@ -9,6 +9,8 @@ export function isNumberPattern(text: string): boolean {
   const rest = text.replace(PLACEHOLDER, '');
   return (
     numbers.length === 1 &&
+    // beside other digits, numbers of two patterns could be the same
+    !/[\d}]\{number|\{number(:\d)?\}[\d{]/.test(text) &&
     found.every(([, name, digits]) => digits === undefined || name === 'number') &&
     /^[\p{L}\d ./_#-]*$/u.test(rest)
   );

@@ -1,4 +1,4 @@
-import { and, asc, inArray, sql, type SQL } from 'drizzle-orm';
+import { and, asc, gt, sql, type SQL } from 'drizzle-orm';
 import type { Context } from '../context.ts';
 import { commit, mustHold, RaceLost } from '../db/commit.ts';
 import { runTogether } from '../db/session.ts';
@@ -67,8 +67,8 @@ async function tryAgain(work: () => Promise<void>): Promise<void> {
 const mayBeCut = (date: string): SQL => sql`${customers.status} = 'active' AND ${customers.deleted_at} IS NULL
   AND ${customers.auto_isolir} = 1 AND coalesce(${customers.hold_until}, '') < ${date} AND ${customers.credit_balance} = 0
   AND EXISTS (
-    SELECT 1 FROM payments AS p LEFT JOIN invoices AS i ON i.id = p.invoice_id
-    WHERE p.customer_id = ${customers.id} AND p.status = 'overdue' AND date(
+    SELECT 1 FROM payments AS p INDEXED BY payments_open LEFT JOIN invoices AS i ON i.id = p.invoice_id
+    WHERE p.customer_id = ${customers.id} AND p.status IN ('pending', 'overdue') AND p.status = 'overdue' AND date(
       max(p.due_date, coalesce(i.issue_date, '')),
       '+' || coalesce(
         (SELECT s.grace_period_days FROM service_plan_settings AS s WHERE s.plan_id = ${customers.service_plan_id}),
@@ -82,12 +82,11 @@ const CUT_AT_ONCE = 200;
 
 /** Whether they may still be cut is asked in the batch that cuts them: whatever was paid by then counts. */
 export async function suspendOverdue(ctx: Context): Promise<void> {
-  const owing = inArray(customers.id, sql`(SELECT customer_id FROM payments WHERE status = 'overdue')`);
   const [found] = await runTogether(ctx.db, [
     ctx.db.orm
       .select({ id: customers.id })
       .from(customers)
-      .where(and(owing, mayBeCut(businessDate(ctx))))
+      .where(and(gt(customers.outstanding_balance, 0), mayBeCut(businessDate(ctx))))
       .orderBy(asc(customers.id)),
   ]);
   const ids = found.map(({ id }) => id);

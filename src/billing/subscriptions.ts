@@ -19,7 +19,7 @@ export const selectCandidates = (ctx: Context, where: SQL, cursor: string, most:
       status: customers.status,
       billing_type: customers.billing_type,
       due_day: customers.due_day,
-      fee: customers.monthly_fee,
+      fee: sql<number | null>`coalesce(${customers.monthly_fee}, ${service_plans.price})`.as('fee'),
       plan_name: sql<string>`${service_plans.name}`.as('plan_name'),
       plan_price: sql<number | null>`${service_plans.price}`.as('plan_price'),
       activation_date: customers.activation_date,
@@ -52,8 +52,10 @@ const in_list = (column: SQL | unknown, ids: readonly string[]): SQL =>
 export function selectFacts(ctx: Context, ids: readonly string[], from: Period) {
   const { orm } = ctx.db;
   const since = firstDay(addMonths(from, -1));
+  // those issued since charge the new fee by themselves
   const months = sql<string>`(SELECT json_group_array(i.period) FROM invoices AS i
     WHERE i.customer_id = ${customer_plan_changes.customer_id} AND i.status <> 'void'
+      AND i.created_at <= ${customer_plan_changes.applied_at}
       AND i.period >= substr(${customer_plan_changes.effective_date}, 1, 7))`;
   return [
     orm.all<ChangeFound>(sql`

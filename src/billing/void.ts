@@ -1,4 +1,4 @@
-import { sql } from 'drizzle-orm';
+import { sql, type SQL } from 'drizzle-orm';
 import type { Context } from '../context.ts';
 import { mustHold, updateRow, type Write } from '../db/commit.ts';
 import { inUse, invalidTransition } from '../errors.ts';
@@ -40,17 +40,42 @@ function closePayments(ctx: Context, rows: readonly PaymentRow[], void_reason: s
 /** If-Match speaks of the row that the request names, not of those that follow. */
 const ignoreMatch = (ctx: Context): Context => ({ ...ctx, if_match: null });
 
+/** Another invoice stands that was made on top of this one: made anew, this one would charge what that one has charged. */
+const isBuiltOn = (invoice_id: string): SQL => sql`EXISTS (
+  SELECT 1 FROM invoices AS v WHERE v.id = ${invoice_id} AND (v.carried_to IS NOT NULL OR EXISTS (
+    SELECT 1 FROM customer_plan_changes AS c JOIN invoices AS w ON w.id = c.invoice_id
+    WHERE c.customer_id = v.customer_id AND w.id <> v.id AND w.status <> 'void' AND c.applied_at >= v.created_at
+      AND substr(c.effective_date, 1, 7) <= v.period)))`;
+
+const BUILT_ON = inUse('A later invoice deducts or charges what follows from this one: void that one first.');
+
+/** `invoice`: given where it was the last of its dues, and is void with it. */
 export async function voidPayment(
   ctx: Context,
   account: Account,
   payment: PaymentRow,
   reason: string | null,
+  invoice: InvoiceRow | null,
 ): Promise<PaymentRow> {
   if (payment.status === 'void') throw invalidTransition('It is void already.');
   const { writes, events, closed } = closePayments(ctx, [payment], reason);
-  const { rows } = await changeAccount(ctx, account, { writes, events, closed });
+  const with_invoice = invoice ? closeInvoice(ignoreMatch(ctx), invoice, reason) : { writes: [], events: [] };
+  const { rows } = await changeAccount(ctx, account, {
+    writes: [...with_invoice.writes, ...writes],
+    events: [...with_invoice.events, ...events],
+    closed,
+  });
   return (rows.at(-1) as [PaymentRow])[0];
 }
+
+/** The second one gives its row. */
+const closeInvoice = (ctx: Context, invoice: InvoiceRow, void_reason: string | null) => ({
+  writes: [
+    mustHold(sql`NOT ${isBuiltOn(invoice.id)}`, BUILT_ON),
+    updateRow(ctx, invoices, invoice, { status: 'void', void_reason }),
+  ],
+  events: [invoiceVoided(invoice, void_reason)],
+});
 
 /** What its money had settled is owed again, each part by itself. */
 export async function voidReceipt(
@@ -101,17 +126,12 @@ export async function voidInvoice(
 ): Promise<InvoiceRow> {
   if (invoice.status === 'void') throw invalidTransition('It is void already.');
   const open = its_payments.filter(payment => payment.status !== 'void');
-  const { writes, events, closed } = closePayments(ctx, open, reason);
-  const not_carried = sql`NOT EXISTS (SELECT 1 FROM invoices WHERE id = ${invoice.id} AND carried_to IS NOT NULL)`;
-  const carried = inUse('The next invoice deducts what this one could not: void that one first.');
+  const with_dues = closePayments(ctx, open, reason);
+  const { writes, events } = closeInvoice(ctx, invoice, reason);
   const { rows } = await changeAccount(ctx, account, {
-    writes: [
-      mustHold(not_carried, carried),
-      updateRow(ctx, invoices, invoice, { status: 'void', void_reason: reason }),
-      ...writes,
-    ],
-    closed,
-    events: [...events, invoiceVoided(invoice, reason)],
+    writes: [...writes, ...with_dues.writes],
+    closed: with_dues.closed,
+    events: [...with_dues.events, ...events],
   });
   return (rows[1] as [InvoiceRow])[0];
 }

@@ -10,6 +10,7 @@ export type Statement = BatchItem<'sqlite'>;
 /** What a request cost in the database; D1's own figures. */
 export interface DatabaseStats {
   round_trips: number;
+  statements: number;
   rows_read: number;
   rows_written: number;
 }
@@ -30,7 +31,7 @@ export function openDatabase(d1: D1Database, start: string): Database {
   return {
     orm: query_builder,
     session,
-    stats: { round_trips: 0, rows_read: 0, rows_written: 0 },
+    stats: { round_trips: 0, statements: 0, rows_read: 0, rows_written: 0 },
     bookmark: () => session.getBookmark(),
     actor_checked: false,
   };
@@ -54,6 +55,7 @@ export async function runTogether<const T extends readonly Statement[]>(db: Data
   const prepared = statements.map(statement => (statement as unknown as Preparable)._prepare());
   const queries = prepared.map(each => each.getQuery());
   db.stats.round_trips += 1;
+  db.stats.statements += statements.length;
   const results = await db.session.batch(queries.map(query => db.session.prepare(query.sql).bind(...query.params)));
   const mapped = results.map((result, index) => {
     db.stats.rows_read += result.meta.rows_read;

@@ -42,6 +42,12 @@ export const Email = z.string().trim().toLowerCase().max(254).pipe(z.email());
 /** A business date in the tenant's time zone. */
 export const DateText = z.iso.date();
 
+/** A business date that money is of. */
+export const MoneyDate = DateText.refine(
+  date => date >= '2000-01-01' && date <= '2099-12-31',
+  'is not between 2000 and 2099',
+);
+
 /** A month that is billed. */
 export const PeriodText = z
   .string()

@@ -25,12 +25,22 @@ export const isDailyDue = (tenant: { timezone: string; daily_done_on: string | n
 
 export async function runDaily(ctx: Context): Promise<void> {
   const today = businessDate(ctx);
-  await applyDuePlanChanges(ctx);
-  await useCredits(ctx);
-  await markOverdue(ctx);
-  await issueDue(ctx, today);
-  await suspendOverdue(ctx);
-  await checkBalances(ctx);
+  const steps = {
+    applyDuePlanChanges,
+    useCredits,
+    issueDue: (of: Context) => issueDue(of, today),
+    markOverdue,
+    suspendOverdue,
+    checkBalances,
+  };
+  let failure: unknown = null;
+  // one that fails doesn't keep the others from their day; the whole of it is tried again
+  for (const [step, run] of Object.entries(steps))
+    await run(ctx).catch((error: unknown) => {
+      logFailure({ job: 'daily', step, tenant: ctx.tenant.slug }, error);
+      failure = error;
+    });
+  if (failure) throw failure;
   await noteDone(ctx, today);
 }
 

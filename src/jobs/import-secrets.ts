@@ -5,8 +5,9 @@ import { commit, RaceLost, updateRow, type Write } from '../db/commit.ts';
 import { takeFromSequence } from '../db/sequences.ts';
 import { read, runTogether } from '../db/session.ts';
 import { AppError } from '../errors.ts';
-import { localDate, toIso } from '../lib/time.ts';
+import { businessDate, toIso } from '../lib/time.ts';
 import { raiseRevisions } from '../provisioning/set-desired.ts';
+import { makeRun, runStarted, wakeRun } from '../resources/billing/index.ts';
 import { formatCustomerCode, searchTextOf } from '../resources/customers/actions.ts';
 import { customerCreated } from '../resources/customers/events.ts';
 import { customers, type CustomerRow } from '../resources/customers/table.ts';
@@ -20,6 +21,7 @@ const CHUNK = 500;
 const MOST_RACES = 50;
 
 type Item = typeof import_items.$inferSelect;
+type ImportRow = typeof imports.$inferSelect;
 
 export async function runImportJob(ctx: Context, job_id: string): Promise<void> {
   for (let races = 0; ;) {
@@ -41,7 +43,7 @@ export async function runImportJob(ctx: Context, job_id: string): Promise<void> 
 async function runChunk(ctx: Context, job: JobRow): Promise<void> {
   const { orm } = ctx.db;
   const waiting = and(eq(import_items.import_id, job.subject_id!), eq(import_items.outcome, 'create'));
-  const [[record], items, taken] = await read(
+  const [[record], items, taken, plans] = await read(
     ctx,
     orm.select().from(imports).where(eq(imports.id, job.subject_id!)),
     orm.select().from(import_items).where(waiting).orderBy(import_items.line).limit(CHUNK),
@@ -49,17 +51,22 @@ async function runChunk(ctx: Context, job: JobRow): Promise<void> {
       SELECT pppoe_username AS name FROM customers
       WHERE pppoe_username IN (SELECT name FROM ${import_items} WHERE ${waiting} ORDER BY line LIMIT ${CHUNK})
         AND status <> 'terminated' AND deleted_at IS NULL`),
+    orm.all<{ id: string; price: number }>(sql`
+      SELECT id, price FROM service_plans WHERE price IS NOT NULL AND id IN (
+        SELECT data ->> 'service_plan_id' FROM ${import_items} WHERE ${waiting} ORDER BY line LIMIT ${CHUNK})`),
   );
-  if (items.length === 0) return finish(ctx, job);
+  if (items.length === 0) return finish(ctx, job, record!);
   const taken_names = new Set(taken.map(row => row.name));
   const free = items.filter(item => !taken_names.has(item.name));
   const lost = items.filter(item => taken_names.has(item.name));
   // no more codes than customers: the next one's code follows on the last one's
   const [[code]] = await read(ctx, takeFromSequence(ctx, 'customer_code', free.length));
   const first_code = code!.value - free.length + 1;
-  const rows = free.map((item, index) =>
-    makeCustomer(ctx, item, formatCustomerCode(first_code + index), record!.router_id),
-  );
+  const price_of = new Map(plans.map(plan => [plan.id, plan.price]));
+  const rows = free.map((item, index) => ({
+    ...makeCustomer(ctx, item, formatCustomerCode(first_code + index), record!.router_id),
+    monthly_fee: price_of.get(item.data!.service_plan_id) ?? null,
+  }));
   const router_ids = record!.router_id && free.length > 0 ? [record!.router_id] : [];
   const progress: Partial<JobRow> = {
     status: 'running',
@@ -104,20 +111,30 @@ export async function failImport(ctx: Context, job: JobRow, reason: string): Pro
   });
 }
 
-async function finish(ctx: Context, job: JobRow): Promise<void> {
+/** Where that was asked for, the invoices of who was made follow in a job of their own. */
+async function finish(ctx: Context, job: JobRow, record: ImportRow): Promise<void> {
   const done = { status: 'completed' as const, finished_at: toIso(ctx.now) };
-  await commit(ctx, [updateRow(ctx, jobs, job, done)], {
-    type: 'import.completed',
-    action: 'update',
-    entity_id: job.subject_id!,
-    data: { succeeded: job.succeeded, failed: job.failed },
-  });
+  const period = businessDate(ctx).slice(0, 7);
+  const is_billed = record.options.generate_bills === true && job.succeeded > 0;
+  const run = is_billed ? makeRun(ctx, { period, reissue_void: false, import_id: record.id }) : null;
+  await commit(
+    ctx,
+    [updateRow(ctx, jobs, job, done), ...(run ? [ctx.db.orm.insert(jobs).values(run)] : [])],
+    ...(run ? [runStarted(run)] : []),
+    {
+      type: 'import.completed',
+      action: 'update',
+      entity_id: job.subject_id!,
+      data: { succeeded: job.succeeded, failed: job.failed },
+    },
+  );
+  if (run) await wakeRun(ctx, run.id);
 }
 
 function makeCustomer(ctx: Context, item: Item, customer_code: string, router_id: string | null): CustomerRow {
   const { full_name, service_plan_id, disabled, static_ip, sealed_password } = item.data!;
   const at = toIso(ctx.now);
-  const today = localDate(ctx.now, ctx.tenant.timezone);
+  const today = businessDate(ctx);
   const row: CustomerRow = {
     ...EMPTY,
     id: item.customer_id!,

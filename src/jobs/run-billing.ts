@@ -37,9 +37,11 @@ export async function runBilling(ctx: Context, job_id: string): Promise<void> {
   }
 }
 
-function selectionOf({ period: text, reissue_void }: BillingRun): Selection {
+function selectionOf({ period: text, reissue_void, import_id }: BillingRun): Selection {
   const period = parsePeriod(text);
-  const where = sql`${isServedIn(period)} AND NOT ${hasInvoice(period, { void_too: !reissue_void })}`;
+  const made_by = sql`${customers.id} IN (SELECT customer_id FROM import_items WHERE import_id = ${import_id})`;
+  const where = sql`${isServedIn(period)} AND NOT ${hasInvoice(period, { void_too: !reissue_void })}
+    AND ${import_id === null ? sql`true` : made_by}`;
   return { where, periodOf: () => period, from: period };
 }
 

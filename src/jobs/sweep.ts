@@ -1,7 +1,7 @@
-import { and, eq, inArray, isNull, lt } from 'drizzle-orm';
+import { and, eq, inArray, isNull, lt, sql } from 'drizzle-orm';
 import type { Ambient, Context } from '../context.ts';
 import { commit } from '../db/commit.ts';
-import { runTogether } from '../db/session.ts';
+import { IDEMPOTENCY_MS, runTogether } from '../db/session.ts';
 import { toIso } from '../lib/time.ts';
 import { selectDueRouters } from '../provisioning/apply.ts';
 import { BRIDGE_SILENT_AFTER_MS, loseBridge } from '../provisioning/observe.ts';
@@ -69,7 +69,8 @@ export async function sweepTenant(ctx: Context): Promise<void> {
     eq(bridges.status, 'online'),
     lt(bridges.last_heartbeat_at, toIso(ctx.now - BRIDGE_SILENT_AFTER_MS)),
   )!;
-  const [due, [stale], waiting, [old], silent, unchecked] = await runTogether(ctx.db, [
+  const spent_keys = sql`created_at <= ${ctx.now - IDEMPOTENCY_MS}`;
+  const [due, [stale], waiting, [old], silent, unchecked, [spent]] = await runTogether(ctx.db, [
     selectDueRouters(ctx),
     ctx.db.orm
       .select({ id: refresh_tokens.id })
@@ -80,6 +81,7 @@ export async function sweepTenant(ctx: Context): Promise<void> {
     ctx.db.orm.select({ router_id: line_measurements.router_id }).from(line_measurements).where(is_old).limit(1),
     ctx.db.orm.select().from(bridges).where(is_silent),
     selectUncheckedRouters(ctx),
+    ctx.db.orm.all(sql`SELECT 1 FROM idempotency_keys WHERE ${spent_keys} LIMIT 1`),
   ]);
   if (due.length > 0)
     await wakeProvisioning(
@@ -98,6 +100,7 @@ export async function sweepTenant(ctx: Context): Promise<void> {
   );
   if (stale) await commit(ctx, [ctx.db.orm.delete(refresh_tokens).where(lt(refresh_tokens.expires_at, long_over))]);
   if (old) await commit(ctx, [ctx.db.orm.delete(line_measurements).where(is_old)]);
+  if (spent) await commit(ctx, [ctx.db.orm.run(sql`DELETE FROM idempotency_keys WHERE ${spent_keys}`)]);
   for (const bridge of silent)
     await commit(ctx, loseBridge(ctx, bridge, `it has not reported since ${bridge.last_heartbeat_at}`));
   await applyDuePlanChanges(ctx);

@@ -97,6 +97,8 @@ const untouchedCustomer = (id: SQL): SQL => sql`
     AND e.type NOT IN ('customer.created', 'customer.fee_followed_plan', 'provisioning.applied', 'provisioning.looked',
       'provisioning.stopped', 'provisioning.retried'))
   AND NOT EXISTS (SELECT 1 FROM payments AS e WHERE e.customer_id = ${id})
+  AND NOT EXISTS (SELECT 1 FROM invoices AS e WHERE e.customer_id = ${id})
+  AND NOT EXISTS (SELECT 1 FROM receipts AS e WHERE e.customer_id = ${id})
   AND NOT EXISTS (SELECT 1 FROM tickets AS e WHERE e.customer_id = ${id})
   AND NOT EXISTS (SELECT 1 FROM devices AS e WHERE e.customer_id = ${id})
   AND NOT EXISTS (SELECT 1 FROM customer_plan_changes AS e WHERE e.customer_id = ${id})`;
@@ -166,7 +168,7 @@ async function forgetCustomers(ctx: Context, record: ImportRow): Promise<{ waiti
   const gone = sql`(r.is_active = 0 OR r.bridge_id IS NULL)`;
   const of_routers = sql`provisioning AS p JOIN routers AS r ON r.id = p.router_id`;
   const waits = sql`SELECT p.customer_id FROM ${of_routers} WHERE ${open} AND NOT ${gone}`;
-  const held = ['provisioning', 'devices', 'payments', 'tickets', 'customer_plan_changes'].map(
+  const held = ['provisioning', 'devices', 'payments', 'invoices', 'receipts', 'tickets', 'customer_plan_changes'].map(
     table => sql`EXISTS (SELECT 1 FROM ${sql.raw(table)} AS h WHERE h.customer_id = customers.id)`,
   );
   const [given_up] = await runTogether(ctx.db, [

@@ -1,10 +1,11 @@
-import type { Ambient } from '../context.ts';
+import type { Ambient, Context } from '../context.ts';
 import { checkDrift } from '../jobs/check-drift.ts';
 import { runDaily } from '../jobs/daily.ts';
 import { runImportJob } from '../jobs/import-secrets.ts';
 import { runBilling } from '../jobs/run-billing.ts';
 import { sweepTenant } from '../jobs/sweep.ts';
 import { runUndoJob } from '../jobs/undo-import.ts';
+import { logLine } from '../log.ts';
 import { findTenant } from '../tenancy/directory.ts';
 import { makeContext } from '../tenancy/enter.ts';
 import { ensureTenantSchema } from '../tenancy/tenant-schema.ts';
@@ -24,10 +25,26 @@ export async function handleJob(ambient: Ambient, message: JobMessage): Promise<
   if (tenant?.status !== 'active') return;
   if (message.kind === 'migrate') return ensureTenantSchema(env, tenant);
   const ctx = await makeContext(ambient, tenant, { kind: 'job', name: message.kind });
-  if (message.kind === 'sweep') return sweepTenant(ctx);
-  if (message.kind === 'daily') return runDaily(ctx);
-  if (message.kind === 'drift') return checkDrift(ctx, message.router_id);
-  if (message.kind === 'import_undo') return runUndoJob(ctx, message.job_id);
-  if (message.kind === 'billing_run') return runBilling(ctx, message.job_id);
-  return runImportJob(ctx, message.job_id);
+  await runJob(ctx, message);
+  const job = { job: message.kind, ...('job_id' in message && { job_id: message.job_id }), tenant: tenant.slug };
+  logLine(env, { level: 'info', ...job, duration_ms: ambient.elapsed_ms(), ...ctx.db.stats });
+}
+
+type OfDatabase = Exclude<JobMessage, { kind: 'migrate' }>;
+
+function runJob(ctx: Context, message: OfDatabase): Promise<void> {
+  switch (message.kind) {
+    case 'sweep':
+      return sweepTenant(ctx);
+    case 'daily':
+      return runDaily(ctx);
+    case 'drift':
+      return checkDrift(ctx, message.router_id);
+    case 'billing_run':
+      return runBilling(ctx, message.job_id);
+    case 'import_undo':
+      return runUndoJob(ctx, message.job_id);
+    case 'import':
+      return runImportJob(ctx, message.job_id);
+  }
 }

@@ -3,6 +3,7 @@ import type { Context } from '../../context.ts';
 import { commit, nameMade } from '../../db/commit.ts';
 import { read } from '../../db/session.ts';
 import { endpoint } from '../../http/endpoint.ts';
+import type { NewEvent } from '../../events/event.ts';
 import { PeriodText } from '../../http/fields.ts';
 import type { Resource } from '../../http/resource.ts';
 import { toIso } from '../../lib/time.ts';
@@ -25,23 +26,18 @@ export interface BillingRun {
   /** Customers who changed while they were invoiced: the next pass is for them. */
   skipped: number;
   passes: number;
+  /** Only customers whom this import made. */
+  import_id: string | null;
 }
 
-/** The job is stored before we answer; the message only wakes it. */
-async function startRun(ctx: Context, sent: z.output<typeof RunInput>): Promise<JobRow> {
-  await read(ctx, selectSettings(ctx));
+/** A run as it is stored; whoever commits it sends the message that wakes it. */
+export function makeRun(ctx: Context, wanted: Pick<BillingRun, 'period' | 'reissue_void' | 'import_id'>): JobRow {
   const at = toIso(ctx.now);
-  const run: BillingRun = {
-    period: sent.period,
-    reissue_void: sent.reissue_void ?? false,
-    cursor: '',
-    skipped: 0,
-    passes: 0,
-  };
-  const job: JobRow = {
+  const run: BillingRun = { ...wanted, cursor: '', skipped: 0, passes: 0 };
+  return {
     id: ctx.newId(),
     kind: 'billing_run',
-    subject_id: null,
+    subject_id: wanted.import_id,
     status: 'queued',
     total: 0,
     succeeded: 0,
@@ -54,14 +50,24 @@ async function startRun(ctx: Context, sent: z.output<typeof RunInput>): Promise<
     created_at: at,
     updated_at: at,
   };
+}
+
+export const wakeRun = (ctx: Context, job_id: string): Promise<unknown> =>
+  ctx.env.JOBS_QUEUE.send({ tenant_id: ctx.tenant.id, kind: 'billing_run', job_id });
+
+export const runStarted = (job: JobRow): NewEvent => {
+  const { period, reissue_void } = job.result as unknown as BillingRun;
+  return { type: 'billing.run_started', action: 'create', entity_id: job.id, data: { period, reissue_void } };
+};
+
+/** The job is stored before we answer; the message only wakes it. */
+async function startRun(ctx: Context, sent: z.output<typeof RunInput>): Promise<JobRow> {
+  await read(ctx, selectSettings(ctx));
+  const { period, reissue_void = false } = sent;
+  const job = makeRun(ctx, { period, reissue_void, import_id: null });
   nameMade(ctx, job.id);
-  await commit(ctx, [ctx.db.orm.insert(jobs).values(job)], {
-    type: 'billing.run_started',
-    action: 'create',
-    entity_id: job.id,
-    data: { period: run.period, reissue_void: run.reissue_void },
-  });
-  ctx.defer(ctx.env.JOBS_QUEUE.send({ tenant_id: ctx.tenant.id, kind: 'billing_run', job_id: job.id }));
+  await commit(ctx, [ctx.db.orm.insert(jobs).values(job)], runStarted(job));
+  ctx.defer(wakeRun(ctx, job.id));
   return job;
 }
 

@@ -3,10 +3,10 @@ import type { z } from 'zod';
 import { seal } from '../../auth/sealing.ts';
 import { makeSecret } from '../../auth/tokens.ts';
 import type { Context } from '../../context.ts';
-import { commit, mustChange, RaceLost, updateRow, type Write } from '../../db/commit.ts';
+import { commit, mustChange, mustHold, RaceLost, updateRow, type Write } from '../../db/commit.ts';
 import { takeFromSequence } from '../../db/sequences.ts';
 import { read, runTogether } from '../../db/session.ts';
-import { invalidField } from '../../errors.ts';
+import { inUse, invalidField } from '../../errors.ts';
 import { joinSearchText, toE164 } from '../../lib/text.ts';
 import { businessDate, toIso } from '../../lib/time.ts';
 import { logFailure } from '../../log.ts';
@@ -174,8 +174,10 @@ export const reactivateCustomer = (ctx: Context, id: string, body: Body) =>
 export async function deleteCustomer(ctx: Context, id: string): Promise<{ id: string }> {
   const line = toLine(await read(ctx, ...selectLine(ctx, id)));
   rules.remove(line.customer);
+  const is_settled = sql`EXISTS (SELECT 1 FROM customers WHERE id = ${id} AND outstanding_balance = 0 AND credit_balance = 0)`;
+  const owes = inUse('There are open dues or a credit of this customer: settle or void them first.');
   await changeLine(ctx, line, { deleted_at: toIso(ctx.now) }, 'deleted', {
-    writes: [forgetWaitingPlanChange(ctx, id)],
+    writes: [mustHold(is_settled, owes), forgetWaitingPlanChange(ctx, id)],
   });
   return { id };
 }

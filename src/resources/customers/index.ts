@@ -120,7 +120,7 @@ export const customersResource: Resource = {
       description: 'The row stays in the database, out of every list; its code stays taken.',
       needs: 'customers:write',
       returns: { one: Deleted },
-      errors: ['INVALID_TRANSITION', 'CONFLICT'],
+      errors: ['INVALID_TRANSITION', 'CONFLICT', 'IN_USE'],
       run: (ctx, { params }) => actions.deleteCustomer(ctx, params.id),
     }),
     'POST /:id/activate': statusEndpoint(

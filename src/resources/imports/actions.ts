@@ -38,6 +38,8 @@ interface Order {
   filter_disabled: boolean;
   /** Only where the router has had no import of this kind today. */
   once_a_day: boolean;
+  /** Invoices the new customers once they are there. */
+  generate_bills?: boolean;
 }
 
 /** What comes of it: everything but the import's own rows. */
@@ -66,7 +68,9 @@ export function importFile(ctx: Context, query: z.output<typeof FileImportQuery>
 
 /** Reads the router now; what it holds then is kept as the copy. */
 export async function importFromRouter(ctx: Context, body: z.output<typeof RouterImportInput>) {
-  const { router_id, kind, dry_run = false, filter_disabled = false, force = false } = body;
+  const { router_id, kind, dry_run = false, filter_disabled = false, generate_bills = false, force = false } = body;
+  if (generate_bills && kind !== 'secrets')
+    throw invalidField('generate_bills', 'is for secrets, which become customers');
   const once_a_day = !force && !dry_run;
   const [[router], [bridge], [earlier]] = await read(
     ctx,
@@ -81,7 +85,8 @@ export async function importFromRouter(ctx: Context, body: z.output<typeof Route
   if (!router.is_active) throw new AppError('CONFLICT', `Router "${router.name}" is switched off.`);
   if (once_a_day && earlier) throw hadOneToday();
   const text = await copyRouter(ctx, checkReached(router, bridge), kind);
-  return startImport(ctx, { kind, source: 'router', router_id, text, dry_run, filter_disabled, once_a_day });
+  const order = { kind, source: 'router' as const, router_id, text, dry_run, filter_disabled };
+  return startImport(ctx, { ...order, generate_bills, once_a_day });
 }
 
 const hadOneToday = () =>
@@ -133,7 +138,7 @@ async function startImport(ctx: Context, order: Order): Promise<z.input<typeof I
     router_id,
     kind,
     source,
-    options: { filter_disabled },
+    options: { filter_disabled, generate_bills: order.generate_bills ?? false },
     dry_run,
     plan_ids: dry_run ? [] : outcome.plan_ids,
     copy_key: source === 'router' && !dry_run ? copyKey(ctx, import_id) : null,

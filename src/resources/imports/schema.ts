@@ -25,9 +25,11 @@ export const RouterImportInput = z
       .describe('`secrets` become customers (and plans for their profiles), `profiles` plans, `pools` address pools.'),
     filter_disabled: z.boolean().optional().describe('Skip disabled secrets; else they become suspended customers.'),
     generate_bills: z
-      .literal(false)
+      .boolean()
       .optional()
-      .describe('Bills are made by the billing run: imported plans have no price yet. Only `false` is taken.'),
+      .describe(
+        'Of `secrets`: invoices the new customers for the present month. Who is on a plan without a price is reported by that job.',
+      ),
     dry_run: z.boolean().optional().describe('Only say what would become of each entry.'),
     force: z.boolean().optional().describe('Also when this router had an import of this kind today.'),
   })

@@ -6,7 +6,7 @@ import { parsePeriod } from '../../billing/periods.ts';
 import { groupFacts, isServedIn, selectCandidates, selectFacts } from '../../billing/subscriptions.ts';
 import { voidInvoice } from '../../billing/void.ts';
 import type { Context } from '../../context.ts';
-import { commit, nameMade, RaceLost } from '../../db/commit.ts';
+import { commit, mustHold, nameMade, RaceLost } from '../../db/commit.ts';
 import { read } from '../../db/session.ts';
 import { AppError, invalidField, notFound } from '../../errors.ts';
 import { customers } from '../customers/table.ts';
@@ -55,12 +55,11 @@ export async function createInvoice(ctx: Context, sent: z.output<typeof InvoiceI
   if (discount !== undefined && draft.invoice.carried_over < 0)
     throw invalidField('discount', 'is more than what is charged');
   nameMade(ctx, draft.invoice.id);
+  // skipped, where something of the customer changed meanwhile: then nothing at all is stored
+  const issued = mustHold(sql`EXISTS (SELECT 1 FROM invoices WHERE id = ${draft.invoice.id})`, new RaceLost());
   const writes = writeDrafts(ctx, [draft], settings!.invoice_number_pattern);
-  const results = await commit(ctx, [...writes, selectInvoice(ctx, draft.invoice.id)]);
-  const [issued] = results.at(-1) as [InvoiceRow | undefined];
-  // something of the customer changed meanwhile: nothing of it was stored
-  if (!issued) throw new RaceLost();
-  return issued;
+  const results = await commit(ctx, [...writes, issued, selectInvoice(ctx, draft.invoice.id)]);
+  return (results.at(-1) as [InvoiceRow])[0];
 }
 
 export async function takeBackInvoice(ctx: Context, id: string, reason: string): Promise<InvoiceRow> {

@@ -1,4 +1,4 @@
-import { sql } from 'drizzle-orm';
+import { and, eq, ne, sql } from 'drizzle-orm';
 import type { z } from 'zod';
 import { roleMay } from '../../auth/permissions.ts';
 import { changeAccount, selectAccount, toAccount, type Account } from '../../billing/account.ts';
@@ -7,10 +7,11 @@ import { dueDateOf } from '../../billing/periods.ts';
 import { creditOf, receiveMoney, recordPaid, useCredit, type Money } from '../../billing/receive.ts';
 import { voidPayment } from '../../billing/void.ts';
 import type { Context } from '../../context.ts';
-import { nameMade } from '../../db/commit.ts';
+import { checkIfMatch, nameMade } from '../../db/commit.ts';
 import { read } from '../../db/session.ts';
 import { AppError, invalidField, invalidTransition, notFound } from '../../errors.ts';
 import { businessDate, toIso } from '../../lib/time.ts';
+import { invoices } from '../invoices/table.ts';
 import { findReceiptByKey } from '../receipts/index.ts';
 import { getPayment, selectPayment } from './queries.ts';
 import type { CounterPayment, PaymentInput, PaymentStatusChange, SettledPayment, Settlement } from './schema.ts';
@@ -77,12 +78,26 @@ export async function createPayment(ctx: Context, sent: Sent): Promise<PaymentRo
   return (rows[0] as [PaymentRow])[0];
 }
 
-/** The account of whoever owes it. */
-async function readOf(ctx: Context, payment_id: string): Promise<{ account: Account; payment: PaymentRow }> {
-  const whose = sql`(SELECT customer_id FROM ${payments} WHERE ${payments.id} = ${payment_id})`;
-  const [[payment], ...account] = await read(ctx, selectPayment(ctx, payment_id), ...selectAccount(ctx, whose));
+/** The account of whoever owes it; its invoice, and what else is owed for that. */
+async function readOf(ctx: Context, payment_id: string) {
+  const of_payment = (column: string) =>
+    sql`(SELECT ${sql.raw(column)} FROM ${payments} WHERE ${payments.id} = ${payment_id})`;
+  const [[payment], [invoice], others, ...account] = await read(
+    ctx,
+    selectPayment(ctx, payment_id),
+    ctx.db.orm
+      .select()
+      .from(invoices)
+      .where(eq(invoices.id, of_payment('invoice_id'))),
+    ctx.db.orm
+      .select({ status: payments.status })
+      .from(payments)
+      .where(and(eq(payments.invoice_id, of_payment('invoice_id')), ne(payments.id, payment_id))),
+    ...selectAccount(ctx, of_payment('customer_id')),
+  );
   if (!payment) throw notFound('payment');
-  return { payment, account: toAccount(account) };
+  checkIfMatch(ctx, payment);
+  return { payment, account: toAccount(account), invoice: invoice ?? null, others };
 }
 
 const SETTLED = { paid: 'It is paid already.', void: 'It is void.' } as const;
@@ -118,7 +133,7 @@ export async function settlePayment(ctx: Context, id: string, sent: z.output<typ
 
 /** The same answer, made anew: as the due and its receipt are now. */
 export async function getSettled(ctx: Context, id: string, key: string): Promise<Settled> {
-  const [payment, receipt] = [await getPayment(ctx, id), await findReceiptByKey(ctx, key)];
+  const [payment, receipt] = [await getPayment(ctx, id), await findReceiptByKey(ctx, key, id)];
   return { ...payment, receipt };
 }
 
@@ -148,6 +163,7 @@ export async function changePaymentStatus(
 
 /** Not owed any more. What had settled it becomes the customer’s credit. */
 export async function removePayment(ctx: Context, id: string, reason: string | null): Promise<PaymentRow> {
-  const { payment, account } = await readOf(ctx, id);
-  return voidPayment(ctx, account, payment, reason);
+  const { payment, account, invoice, others } = await readOf(ctx, id);
+  const is_last = others.every(other => other.status === 'void');
+  return voidPayment(ctx, account, payment, reason, is_last ? invoice : null);
 }

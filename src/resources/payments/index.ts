@@ -59,7 +59,7 @@ export const paymentsResource: Resource = {
       needs: 'payments:void',
       query: z.strictObject({ reason: line(500).optional() }),
       returns: { one: Payment },
-      errors: ['INVALID_TRANSITION', 'CONFLICT'],
+      errors: ['INVALID_TRANSITION', 'CONFLICT', 'IN_USE'],
       run: (ctx, { params, query }) => actions.removePayment(ctx, params.id, query.reason ?? null),
     }),
     'PUT /:id/status': endpoint({
@@ -69,7 +69,7 @@ export const paymentsResource: Resource = {
       needs: 'payments:write',
       body: PaymentStatusChange,
       returns: { one: Payment },
-      errors: ['INVALID_TRANSITION', 'CONFLICT'],
+      errors: ['INVALID_TRANSITION', 'CONFLICT', 'IN_USE'],
       run: (ctx, { params, body }) => actions.changePaymentStatus(ctx, params.id, body),
     }),
     'POST /:id/settle': endpoint({

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { DateText, Id, Instant, line, Money, note } from '../../http/fields.ts';
+import { DateText, Id, Instant, line, Money, MoneyDate, note } from '../../http/fields.ts';
 import { ReceiptDetail } from '../receipts/index.ts';
 import { RECEIPT_METHODS } from '../receipts/table.ts';
 import { PAYMENT_METHODS, PAYMENT_PURPOSES, PAYMENT_STATUSES } from './table.ts';
@@ -27,19 +27,19 @@ export const Payment = z
   })
   .meta({ id: 'Payment' });
 
-const PaymentDate = DateText.describe('The business date on which the money came in: today or before.');
+const PaymentDate = MoneyDate.describe('The business date on which the money came in: today or before.');
 const Method = z.enum(RECEIPT_METHODS);
 
 export const PaymentInput = z
   .strictObject({
     customer_id: Id,
     amount: Money,
-    due_date: DateText.optional().describe(
+    due_date: MoneyDate.optional().describe(
       'Default: the customer’s due day in the period; else the payment date or today.',
     ),
     payment_for: z.enum(PAYMENT_PURPOSES).optional().describe('Default monthly_subscription.'),
     period_month: z.int().min(1).max(12).optional(),
-    period_year: z.int().min(2000).max(9999).optional(),
+    period_year: z.int().min(2000).max(2099).optional(),
     payment_date: PaymentDate.optional().describe('Given: the money has come in, and the payment is `paid`.'),
     payment_method: Method.optional().describe('Of a paid one. Default cash.'),
     reference_number: line(100).optional(),

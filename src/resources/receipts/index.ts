@@ -13,9 +13,14 @@ import { Receipt, ReceiptDetail, VoidInput } from './schema.ts';
 export { readReceipt } from './queries.ts';
 export { ReceiptDetail, VoidInput } from './schema.ts';
 
-/** The receipt that an Idempotency-Key made. */
-export const findReceiptByKey = (ctx: Context, key: string): Promise<ReceiptFound> =>
-  readReceipt(ctx, sql`(SELECT id FROM receipts WHERE idempotency_key = ${key})`);
+/** The receipt that an Idempotency-Key made for a due; none where credit was used. */
+export async function findReceiptByKey(ctx: Context, key: string, due_id: string): Promise<ReceiptFound | null> {
+  const id = sql`(SELECT r.id FROM receipts AS r JOIN receipt_allocations AS a ON a.receipt_id = r.id
+    JOIN payments AS p ON p.id = a.payment_id
+    WHERE r.idempotency_key = ${key} AND (p.id = ${due_id} OR p.parent_id = ${due_id}))`;
+  const [[row], allocations] = await read(ctx, ...selectReceipt(ctx, id));
+  return row ? { ...row, allocations } : null;
+}
 
 /** The receipt with whose money a due was settled, for statements that take its id. */
 export const receiptOfPayment = (payment_id: string): SQL =>

@@ -7,8 +7,9 @@ import { invalidField } from '../../errors.ts';
 import { diffChanges, type Changes } from '../../events/event.ts';
 import { endpoint } from '../../http/endpoint.ts';
 import { Email, Id, Instant, Kbps, line, note, Phone } from '../../http/fields.ts';
-import { isNumberPattern } from '../../billing/numbers.ts';
+import { isNumberPattern, seriesOf } from '../../billing/numbers.ts';
 import type { Resource } from '../../http/resource.ts';
+import { businessDate } from '../../lib/time.ts';
 import { followIsolir } from '../../provisioning/isolir.ts';
 import type { DesiredChange } from '../../provisioning/set-desired.ts';
 import { SETTINGS_ID, settings, type SettingsRow } from './table.ts';
@@ -18,7 +19,10 @@ export { settings, SETTINGS_ID, type SettingsRow } from './table.ts';
 const RouterName = line(60).regex(/^[\w.-]+$/, 'is not a RouterOS name of letters, digits, dots, hyphens');
 
 const NumberPattern = line(60)
-  .refine(isNumberPattern, 'is not text with one {number} (or {number:6}), and {year} and {month} where wanted')
+  .refine(
+    isNumberPattern,
+    'is not text with one {number} (or {number:6}) apart from other digits, and {year} and {month} where wanted',
+  )
   .describe('Counts anew for each year or month that it names; at least four digits unless told: `{number:6}`.');
 
 const SettingsInput = z
@@ -125,11 +129,32 @@ async function changeIsolir(ctx: Context, before: SettingsRow, sent: Sent, chang
   return followIsolir(ctx, before, after);
 }
 
+/** A new pattern doesn't lead to numbers that stand already: its series is new, or one of its own. */
+async function checkPatterns(ctx: Context, sent: Sent): Promise<void> {
+  for (const [kind, table] of [
+    ['invoice', 'invoices'],
+    ['receipt', 'receipts'],
+  ] as const) {
+    const pattern = sent[`${kind}_number_pattern`];
+    if (pattern === undefined) continue;
+    const { sequence, before, after } = seriesOf(kind, pattern, businessDate(ctx));
+    const [known, taken] = await read(
+      ctx,
+      ctx.db.orm.all(sql`SELECT 1 FROM sequences WHERE name = ${sequence}`),
+      ctx.db.orm.all(sql`SELECT 1 FROM ${sql.raw(table)} WHERE substr(number, 1, length(${before})) = ${before}
+        AND (${after} = '' OR substr(number, -length(${after})) = ${after}) LIMIT 1`),
+    );
+    if (known.length === 0 && taken.length > 0)
+      throw invalidField(`${kind}_number_pattern`, 'gives numbers that exist already');
+  }
+}
+
 async function updateSettings(ctx: Context, body: Sent): Promise<SettingsRow> {
   const before = await getSettings(ctx);
   const write = updateRow(ctx, settings, before, body);
   const changes = diffChanges(before, body);
   if (Object.keys(changes).length === 0) return before;
+  await checkPatterns(ctx, body);
   const isolir = await changeIsolir(ctx, before, body, changes);
   const [[row]] = (await commit(ctx, [write, ...isolir.writes], {
     type: 'settings.updated',
