@@ -33,6 +33,8 @@ WHERE applied_at IS NOT NULL AND invoice_id IS NULL;
 
 CREATE INDEX customer_plan_changes_by_invoice ON customer_plan_changes (invoice_id) WHERE invoice_id IS NOT NULL;
 
+CREATE INDEX import_items_by_customer ON import_items (customer_id) WHERE customer_id IS NOT NULL;
+
 CREATE TABLE customer_suspensions (
   id INTEGER PRIMARY KEY,
   customer_id TEXT NOT NULL REFERENCES customers (id) ON DELETE CASCADE,
@@ -94,6 +96,8 @@ CREATE INDEX invoices_by_created ON invoices (created_at, id);
 
 CREATE INDEX invoices_by_customer ON invoices (customer_id, created_at, id);
 
+CREATE INDEX invoices_of_month ON invoices (customer_id, period_year, period_month);
+
 CREATE INDEX invoices_by_status ON invoices (status, created_at, id);
 
 CREATE INDEX invoices_by_period ON invoices (period, created_at, id);
@@ -134,6 +138,7 @@ CREATE TABLE payments (
   status TEXT NOT NULL CHECK (status IN ('pending', 'paid', 'overdue', 'void')),
   void_reason TEXT,
   due_date TEXT NOT NULL,
+  owed_since TEXT NOT NULL,
   payment_date TEXT CHECK (payment_date IS NOT NULL OR status <> 'paid'),
   payment_method TEXT CHECK (
     payment_method IN ('cash', 'transfer', 'e-wallet', 'credit_card', 'gateway', 'credit')
@@ -153,10 +158,10 @@ CREATE TABLE payments (
 ) STRICT;
 
 INSERT INTO payments (
-  id, customer_id, parent_id, amount, status, void_reason, due_date, payment_date, payment_method, payment_for,
-  period_month, period_year, reference_number, notes, processed_by, created_at, updated_at
+  id, customer_id, parent_id, amount, status, void_reason, due_date, owed_since, payment_date, payment_method,
+  payment_for, period_month, period_year, reference_number, notes, processed_by, created_at, updated_at
 )
-SELECT id, customer_id, parent_id, amount, status, void_reason, due_date,
+SELECT id, customer_id, parent_id, amount, status, void_reason, due_date, date(created_at / 1000, 'unixepoch'),
   CASE WHEN status = 'paid' THEN coalesce(payment_date, due_date) ELSE payment_date END, payment_method, payment_for,
   CASE WHEN period_year IS NOT NULL THEN period_month END, CASE WHEN period_month IS NOT NULL THEN period_year END,
   reference_number, notes, processed_by, created_at, updated_at
@@ -183,6 +188,9 @@ CREATE INDEX payments_by_period ON payments (period, due_date, id);
 CREATE INDEX payments_by_date ON payments (payment_date, due_date, id);
 
 CREATE INDEX payments_by_invoice ON payments (invoice_id) WHERE invoice_id IS NOT NULL;
+
+CREATE INDEX payments_without_invoice ON payments (customer_id, period)
+WHERE invoice_id IS NULL AND period IS NOT NULL;
 
 CREATE INDEX payments_open ON payments (customer_id, due_date, id) WHERE status IN ('pending', 'overdue');
 
@@ -226,7 +234,7 @@ BEGIN
   WHERE id = NEW.invoice_id AND invoices.status <> said.status;
 END;
 
-CREATE TRIGGER payments_kept_update AFTER UPDATE OF amount, status, payment_date ON payments
+CREATE TRIGGER payments_kept_update AFTER UPDATE OF amount, status, payment_date, invoice_id ON payments
 BEGIN
   UPDATE payment_totals SET count = count - 1, amount = amount - OLD.amount WHERE status = OLD.status;
   INSERT INTO payment_totals (status, count, amount) VALUES (NEW.status, 1, NEW.amount)
@@ -416,6 +424,8 @@ DROP TRIGGER customers_suspended;
 DROP TRIGGER customers_suspended_insert;
 
 DROP TABLE customer_suspensions;
+
+DROP INDEX import_items_by_customer;
 
 DROP INDEX customer_plan_changes_by_invoice;
 

@@ -172,14 +172,16 @@ export function splitDue(
   const split = parts.filter(part => part !== last);
   const at = toIso(ctx.now);
   const { period: _period, ...columns } = due;
+  // a reference of the due's own stays where the money brings none
+  const settled = { ...done, reference_number: done.reference_number ?? due.reference_number };
   const children = split.map(({ amount }) => {
     const own = { id: ctx.newId(), parent_id: due.id, amount, created_at: at, updated_at: at };
-    return { ...columns, ...done, ...own } as PaymentRow;
+    return { ...columns, ...settled, ...own } as PaymentRow;
   });
   const left = due.amount - split.reduce((sum, part) => sum + part.amount, 0);
   const ids = [...children.map(child => child.id), due.id];
   return {
-    patch: { ...(left !== due.amount && { amount: left }), ...(last && done) },
+    patch: { ...(left !== due.amount && { amount: left }), ...(last && settled) },
     children,
     allocations: [...split, ...(last ? [last] : [])].map(({ receipt_id, amount }, index) => ({
       receipt_id,

@@ -43,6 +43,10 @@ export interface Subscription extends BillingTerms {
   plan: PricedPlan;
   activation_date: string | null;
   termination_date: string | null;
+  /** The day on which the customer was entered here. */
+  known_since: string;
+  /** Came from a router, and was served before. */
+  is_imported: boolean;
   /** In the order in which they happened. */
   changes: readonly FeeChange[];
   suspensions: readonly Suspension[];
@@ -56,6 +60,8 @@ export interface ChargeTerms {
   bill_suspended_periods: boolean;
   locale: string;
   today: string;
+  /** Of the daily job: an invoice that it makes on its due day or later is due that many days after it is made. */
+  notice_days?: number;
   /** Given for this invoice alone. */
   discount?: { amount: number; reason: string | null };
 }
@@ -79,15 +85,19 @@ const line = (description: string, amount: number): InvoiceLine => ({
   amount,
 });
 
-/** Days on which the line was suspended from morning to night; the day it was cut and the day it came back are service. */
-const isSuspended = (suspensions: readonly Suspension[], day: string): boolean =>
-  suspensions.some(({ started_on, ended_on }) => started_on < day && (ended_on === null || day < ended_on));
+/** From the day on which it was cut up to the day before it came back; of who ended so, that last day too. */
+const isSuspended = ({ suspensions, status, termination_date }: Subscription, day: string): boolean =>
+  suspensions.some(
+    ({ started_on, ended_on }) =>
+      started_on <= day &&
+      (ended_on === null || day < ended_on || (status === 'terminated' && ended_on === termination_date)),
+  );
 
 function isServed(subscription: Subscription, terms: ChargeTerms, day: string): boolean {
-  const { activation_date, termination_date, status, suspensions } = subscription;
+  const { activation_date, termination_date, status } = subscription;
   if (activation_date === null || day < activation_date) return false;
   if (status === 'terminated' && (termination_date === null || day > termination_date)) return false;
-  return terms.bill_suspended_periods || !isSuspended(suspensions, day);
+  return terms.bill_suspended_periods || !isSuspended(subscription, day);
 }
 
 /** What was agreed for that day: before a change, what was before it. */
@@ -153,19 +163,29 @@ function adjust(change: FeeChange, { activation_date }: Subscription, period: Pe
     });
 }
 
-/** Activated after the due date of its first month, which no daily job invoiced: that rest is on the next invoice. */
+/** Begun, or entered here, on the due date of its first month or later: that rest is on the next invoice. */
 function firstMonthBefore(subscription: Subscription, period: Period): Period | null {
-  const { activation_date, billing_type, month_before_invoiced } = subscription;
+  const { activation_date, billing_type, month_before_invoiced, known_since } = subscription;
   const before = addMonths(period, -1);
-  if (billing_type !== 'prepaid' || month_before_invoiced || activation_date === null) return null;
-  return activation_date.startsWith(formatPeriod(before)) && dueDateOf(before, subscription) < activation_date
-    ? before
-    : null;
+  const is_new = billing_type === 'prepaid' && !subscription.is_imported && !month_before_invoiced;
+  if (!is_new || activation_date === null) return null;
+  const began = [activation_date, known_since].sort().at(-1)!;
+  const is_first = activation_date.startsWith(formatPeriod(before)) && began.startsWith(formatPeriod(before));
+  return is_first && dueDateOf(before, subscription) <= began ? before : null;
 }
 
-/** Suspended now, in a month that isn't over: how many days it will be served isn't known yet. */
-const mustWait = ({ status }: Subscription, { bill_suspended_periods, today }: ChargeTerms, period: Period): boolean =>
-  status === 'suspended' && !bill_suspended_periods && lastDay(period) >= today;
+/**
+ * Suspended now: how many days of a month that isn't over it will be served isn't known yet, and who pays ahead isn't
+ * asked for more before the line is back.
+ */
+const mustWait = (
+  subscription: Subscription,
+  { bill_suspended_periods, today }: ChargeTerms,
+  period: Period,
+): boolean =>
+  subscription.status === 'suspended' &&
+  !bill_suspended_periods &&
+  (subscription.billing_type === 'prepaid' || lastDay(period) >= today);
 
 /** Null where there is no day to charge. */
 export function chargePeriod(subscription: Subscription, period: Period, terms: ChargeTerms): Charges | null {

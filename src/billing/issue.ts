@@ -3,8 +3,8 @@ import type { Context } from '../context.ts';
 import { chunkJson, insertMany } from '../db/bulk.ts';
 import { commit, type Write } from '../db/commit.ts';
 import { read } from '../db/session.ts';
-import { insertCreatedEvents } from '../events/event.ts';
-import { businessDate, toIso } from '../lib/time.ts';
+import { insertCreatedEvents, insertEventsFrom } from '../events/event.ts';
+import { addDays, businessDate, toIso } from '../lib/time.ts';
 import type { InvoiceRow } from '../resources/invoices/table.ts';
 import { invoices } from '../resources/invoices/table.ts';
 import { payments, type PaymentRow } from '../resources/payments/table.ts';
@@ -28,6 +28,8 @@ export interface Draft {
   allocations: AllocationRow[];
   billed_changes: string[];
   carried_from: string[];
+  /** Dues of that month, open or paid, that were recorded before there was an invoice: they are its own now. */
+  attached: string[];
 }
 
 /** Why a customer gets no invoice now. */
@@ -57,11 +59,16 @@ export function draftInvoice(
 ): Draft | Refusal {
   if (candidate.fee === null) return 'unpriced';
   if (isChargedByNext(known, period)) return 'charged_already';
-  const charges = chargePeriod(toSubscription(candidate, candidate.fee, known, period), period, terms);
+  const charges = chargePeriod(toSubscription(ctx, candidate, candidate.fee, known, period), period, terms);
   if (!charges) return 'nothing_to_charge';
   const invoice = makeInvoice(ctx, candidate, period, terms, charges);
   const { billed_changes, carried_from } = charges;
-  return { candidate, invoice, ...makeDue(ctx, invoice, known), billed_changes, carried_from };
+  return { candidate, invoice, ...makeDue(ctx, invoice, candidate, known), billed_changes, carried_from };
+}
+
+function dueDateFor(candidate: Candidate, period: Period, { today, notice_days }: ChargeTerms): string {
+  const due_date = dueDateOf(period, candidate);
+  return notice_days !== undefined && due_date <= today ? addDays(today, notice_days) : due_date;
 }
 
 function makeInvoice(ctx: Context, candidate: Candidate, period: Period, terms: ChargeTerms, charges: Charges) {
@@ -73,7 +80,7 @@ function makeInvoice(ctx: Context, candidate: Candidate, period: Period, terms: 
     period_month: period.month,
     period_year: period.year,
     issue_date: terms.today,
-    due_date: dueDateOf(period, candidate),
+    due_date: dueDateFor(candidate, period, terms),
     service_from,
     status: total === 0 ? ('paid' as const) : ('pending' as const),
     void_reason: null,
@@ -89,19 +96,31 @@ function makeInvoice(ctx: Context, candidate: Candidate, period: Period, terms: 
   };
 }
 
-/** The invoice's due; what the customer has paid before is used first. */
-function makeDue(ctx: Context, invoice: Draft['invoice'], { credits }: KnownOfCustomer) {
-  if (invoice.total === 0) return { payments: [], allocations: [] };
+/**
+ * The invoice's due, less what was recorded for that month already. What the customer has paid before is used first,
+ * unless older dues are open: those come before, by the daily job.
+ */
+function makeDue(
+  ctx: Context,
+  invoice: Draft['invoice'],
+  { outstanding_balance }: Candidate,
+  { credits, recorded }: KnownOfCustomer,
+) {
   const { customer_id, due_date, period_month, period_year, total, created_at, updated_at, issue_date } = invoice;
+  const own = recorded.filter(({ period }) => period === formatPeriod({ year: period_year, month: period_month }));
+  const attached = own.map(({ id }) => id);
+  const amount = total - own.reduce((sum, payment) => sum + payment.amount, 0);
+  if (amount <= 0) return { payments: [], allocations: [], attached };
   const due: PaymentRow = {
     id: ctx.newId(),
     customer_id,
     invoice_id: invoice.id,
     parent_id: null,
-    amount: total,
+    amount,
     status: 'pending',
     void_reason: null,
     due_date,
+    owed_since: issue_date,
     payment_date: null,
     payment_method: null,
     payment_for: 'monthly_subscription',
@@ -114,7 +133,8 @@ function makeDue(ctx: Context, invoice: Draft['invoice'], { credits }: KnownOfCu
     created_at,
     updated_at,
   };
-  const sources = credits.map(({ id, amount }) => ({ receipt_id: id, amount }));
+  const usable = outstanding_balance === 0 ? credits : [];
+  const sources = usable.map(({ id, amount }) => ({ receipt_id: id, amount }));
   const done = {
     status: 'paid' as const,
     payment_date: issue_date,
@@ -122,8 +142,10 @@ function makeDue(ctx: Context, invoice: Draft['invoice'], { credits }: KnownOfCu
     processed_by: actingUser(ctx),
   };
   const { patch, children, allocations } = splitDue(ctx, due, spread([due], sources), done);
-  return { payments: [{ ...due, ...patch }, ...children], allocations };
+  return { payments: [{ ...due, ...patch }, ...children], allocations, attached };
 }
+
+const isAmong = (ids: string): SQL => sql`id IN (SELECT value FROM json_each(${ids}))`;
 
 const json = (values: readonly unknown[]): string[] => chunkJson(values.map(value => JSON.stringify(value)));
 
@@ -141,7 +163,6 @@ export function writeDrafts(ctx: Context, drafts: readonly Draft[], pattern: str
     only: (of: (key: string) => SQL) => sql`EXISTS (SELECT 1 FROM payments WHERE id = ${of('payment_id')})`,
   };
   const strip = ({ period: _period, ...row }: PaymentRow) => row;
-  const ids = json(drafts.map(draft => draft.invoice.id));
   const dues = drafts.flatMap(draft => draft.payments.map(strip));
   return [
     ...insertInvoices(ctx, drafts, pattern),
@@ -149,10 +170,13 @@ export function writeDrafts(ctx: Context, drafts: readonly Draft[], pattern: str
     ...insertMany(db, receipt_allocations, drafts.flatMap(draft => draft.allocations), if_paid), // prettier-ignore
     ...markCharged(ctx, 'customer_plan_changes', 'invoice_id', drafts, draft => draft.billed_changes),
     ...markCharged(ctx, 'invoices', 'carried_to', drafts, draft => draft.carried_from),
-    ...ids.flatMap(chunk => [
-      insertCreatedEvents(ctx, 'invoice.created', invoices, sql`id IN (SELECT value FROM json_each(${chunk}))`, UNTOLD_OF_INVOICE),
-      insertCreatedEvents(ctx, 'payment.created', payments, sql`invoice_id IN (SELECT value FROM json_each(${chunk}))`, UNTOLD_OF_PAYMENT),
-    ]), // prettier-ignore
+    ...attachRecorded(ctx, drafts),
+    ...json(drafts.map(draft => draft.invoice.id)).map(chunk =>
+      insertCreatedEvents(ctx, 'invoice.created', invoices, isAmong(chunk), UNTOLD_OF_INVOICE),
+    ),
+    ...json(dues.map(due => due.id)).map(chunk =>
+      insertCreatedEvents(ctx, 'payment.created', payments, isAmong(chunk), UNTOLD_OF_PAYMENT),
+    ),
   ];
 }
 
@@ -185,7 +209,7 @@ function insertInvoices(ctx: Context, drafts: readonly Draft[], pattern: string)
 /** What these invoices charge is charged. */
 function markCharged(
   ctx: Context,
-  table: 'customer_plan_changes' | 'invoices',
+  table: 'customer_plan_changes' | 'invoices' | 'payments',
   column: 'invoice_id' | 'carried_to',
   drafts: readonly Draft[],
   of: (draft: Draft) => readonly string[],
@@ -193,10 +217,26 @@ function markCharged(
   const pairs = drafts.flatMap(draft => of(draft).map(id => [id, draft.invoice.id]));
   return json(pairs).map(chunk =>
     ctx.db.orm.run(sql`
-      UPDATE ${sql.raw(table)} SET ${sql.raw(column)} = v.value ->> 1
+      UPDATE ${sql.raw(table)} SET ${sql.raw(column)} = v.value ->> 1, updated_at = max(${ctx.now}, updated_at + 1)
       FROM json_each(${chunk}) AS v
       WHERE ${sql.raw(table)}.id = v.value ->> 0 AND EXISTS (SELECT 1 FROM invoices AS i WHERE i.id = v.value ->> 1)`),
   );
+}
+
+/** Told of as changes of dues that stood before. */
+function attachRecorded(ctx: Context, drafts: readonly Draft[]): Write[] {
+  return json(drafts.flatMap(draft => draft.attached)).flatMap(chunk => {
+    const theirs = sql`id IN (SELECT value FROM json_each(${chunk})) AND invoice_id IS NOT NULL`;
+    return [
+      ...markCharged(ctx, 'payments', 'invoice_id', drafts, draft => draft.attached),
+      insertEventsFrom(
+        ctx,
+        { type: 'payment.updated', action: 'update' },
+        sql`SELECT id AS entity_id, customer_id, json_object('invoice_id', json_array(NULL, invoice_id)) AS changes
+          FROM payments WHERE ${theirs}`,
+      ),
+    ];
+  });
 }
 
 /** How many customers are decided on at once. */

@@ -128,13 +128,12 @@ function receiptOf(rows: readonly unknown[], allocations: AllocationRow[]): Rece
   return { ...row, unallocated: row.unallocated - used, allocations };
 }
 
-/** Pays that much of a due from what is left of earlier receipts, the oldest first. */
+/** Pays at most that much of dues, today, from what is left of earlier receipts, the oldest first. */
 export async function useCredit(
   ctx: Context,
   account: Account,
   dues: readonly PaymentRow[],
-  most: number,
-  payment_date: string,
+  { most, reference_number }: { most: number; reference_number: string | null },
 ): Promise<PaymentRow[]> {
   const sources: Source[] = [];
   let left = most;
@@ -144,7 +143,7 @@ export async function useCredit(
     left -= amount;
   }
   const parts = spread(dues, sources);
-  const paid: Paid = { payment_date, payment_method: 'credit', reference_number: null };
+  const paid: Paid = { payment_date: businessDate(ctx), payment_method: 'credit', reference_number };
   return (await changeAccount(ctx, account, { parts, paid })).dues;
 }
 

@@ -1,6 +1,7 @@
 import { and, asc, eq, gt, isNull, or, sql, type SQL } from 'drizzle-orm';
 import type { Context } from '../context.ts';
 import { chunkJson } from '../db/bulk.ts';
+import { localDate } from '../lib/time.ts';
 import { customer_plan_changes, customers } from '../resources/customers/table.ts';
 import { invoices } from '../resources/invoices/table.ts';
 import { receipts } from '../resources/receipts/table.ts';
@@ -24,9 +25,13 @@ export const selectCandidates = (ctx: Context, where: SQL, cursor: string, most:
       plan_price: sql<number | null>`${service_plans.price}`.as('plan_price'),
       activation_date: customers.activation_date,
       termination_date: customers.termination_date,
+      is_imported: sql`EXISTS (SELECT 1 FROM import_items AS m WHERE m.customer_id = ${customers.id})`
+        .mapWith(Boolean)
+        .as('is_imported'),
       created_at: customers.created_at,
       updated_at: customers.updated_at,
       account_version: customers.account_version,
+      outstanding_balance: customers.outstanding_balance,
     })
     .from(customers)
     .innerJoin(service_plans, eq(service_plans.id, customers.service_plan_id))
@@ -36,10 +41,9 @@ export const selectCandidates = (ctx: Context, where: SQL, cursor: string, most:
 
 export type Candidate = Awaited<ReturnType<typeof selectCandidates>>[number];
 
-/** Who has been served: a prepaid line that ended owes nothing for its last month beyond what it was invoiced. */
+/** Who may have been served in that month; of the ended, who ended since it began. */
 export const isServedIn = (period: Period): SQL => sql`(${customers.status} IN ('active', 'suspended')
-  OR (${customers.status} = 'terminated' AND ${customers.billing_type} = 'postpaid'
-    AND ${customers.termination_date} >= ${firstDay(period)}))`;
+  OR (${customers.status} = 'terminated' AND ${customers.termination_date} >= ${firstDay(period)}))`;
 
 export const hasInvoice = (period: Period, options: { void_too: boolean }): SQL => sql`EXISTS (
   SELECT 1 FROM invoices AS i WHERE i.customer_id = ${customers.id} AND i.period_year = ${period.year}
@@ -53,10 +57,12 @@ export function selectFacts(ctx: Context, ids: readonly string[], from: Period) 
   const { orm } = ctx.db;
   const since = firstDay(addMonths(from, -1));
   // those issued since charge the new fee by themselves
-  const months = sql<string>`(SELECT json_group_array(i.period) FROM invoices AS i
-    WHERE i.customer_id = ${customer_plan_changes.customer_id} AND i.status <> 'void'
-      AND i.created_at <= ${customer_plan_changes.applied_at}
-      AND i.period >= substr(${customer_plan_changes.effective_date}, 1, 7))`;
+  const standing = sql`FROM invoices AS i WHERE i.customer_id = ${customer_plan_changes.customer_id} AND i.status <> 'void'
+    AND i.created_at <= ${customer_plan_changes.applied_at}`;
+  // an invoice of the first months charges the rest of the month before, too
+  const months = sql<string>`(SELECT json_group_array(month) FROM (
+    SELECT i.period AS month ${standing} UNION SELECT substr(i.service_from, 1, 7) ${standing})
+    WHERE month >= substr(${customer_plan_changes.effective_date}, 1, 7))`;
   return [
     orm.all<ChangeFound>(sql`
       SELECT id, customer_id, effective_date, from_fee, to_fee, invoice_id, ${months} AS invoiced_months,
@@ -93,7 +99,18 @@ export function selectFacts(ctx: Context, ids: readonly string[], from: Period) 
       .from(receipts)
       .where(and(in_list(receipts.customer_id, ids), gt(receipts.unallocated, 0)))
       .orderBy(asc(receipts.received_at), asc(receipts.id)),
+    orm.all<RecordedFound>(sql`
+      SELECT id, customer_id, period, amount FROM payments INDEXED BY payments_without_invoice
+      WHERE ${in_list(sql`customer_id`, ids)} AND invoice_id IS NULL AND period IS NOT NULL
+        AND period >= ${since.slice(0, 7)} AND payment_for = 'monthly_subscription' AND status <> 'void'`),
   ] as const;
+}
+
+interface RecordedFound {
+  id: string;
+  customer_id: string;
+  period: string;
+  amount: number;
 }
 
 interface ChangeFound {
@@ -126,6 +143,7 @@ export type Facts = [
   { customer_id: string; started_on: string; ended_on: string | null }[],
   InvoiceFound[],
   { id: string; customer_id: string; amount: number }[],
+  RecordedFound[],
 ];
 
 export interface KnownOfCustomer {
@@ -133,21 +151,27 @@ export interface KnownOfCustomer {
   suspensions: Facts[1];
   invoices: InvoiceFound[];
   credits: Facts[3];
+  /** Dues for a month, open or paid, without an invoice. */
+  recorded: RecordedFound[];
 }
 
 /** The facts of one customer out of those of many. */
-export function groupFacts([changes, suspensions, found, credits]: Facts): (customer_id: string) => KnownOfCustomer {
+export function groupFacts([changes, suspensions, found, credits, recorded]: Facts): (
+  customer_id: string,
+) => KnownOfCustomer {
   const by = <T extends { customer_id: string }>(rows: readonly T[]) => Map.groupBy(rows, row => row.customer_id);
-  const [a, b, c, d] = [by(changes), by(suspensions), by(found), by(credits)];
+  const [a, b, c, d, e] = [by(changes), by(suspensions), by(found), by(credits), by(recorded)];
   return id => ({
     changes: a.get(id) ?? [],
     suspensions: b.get(id) ?? [],
     invoices: c.get(id) ?? [],
     credits: d.get(id) ?? [],
+    recorded: e.get(id) ?? [],
   });
 }
 
 export function toSubscription(
+  ctx: Context,
   candidate: Candidate,
   fee: number,
   known: KnownOfCustomer,
@@ -158,6 +182,7 @@ export function toSubscription(
   return {
     ...own,
     fee,
+    known_since: localDate(Date.parse(candidate.created_at), ctx.tenant.timezone),
     plan: { name: plan_name, price: plan_price },
     changes: known.changes.map(toFeeChange),
     suspensions: known.suspensions,

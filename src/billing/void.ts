@@ -110,6 +110,7 @@ export async function voidReceipt(
 
 const reopen = ({ due_date }: PaymentRow, date: string) => ({
   status: due_date < date ? ('overdue' as const) : ('pending' as const),
+  owed_since: date,
   payment_date: null,
   payment_method: null,
   reference_number: null,

@@ -2,8 +2,10 @@ import { getTableColumns, sql, type SQL } from 'drizzle-orm';
 import { getTableConfig, type SQLiteColumn, type SQLiteTable } from 'drizzle-orm/sqlite-core';
 import type { Database, Statement } from './session.ts';
 
-/** D1 takes values up to 2 MB; half of it leaves room for what JSON escapes. */
-const MOST_JSON_CHARACTERS = 1_000_000;
+/** D1 takes values up to 2 MB. */
+const MOST_JSON_BYTES = 1_000_000;
+
+const encoder = new TextEncoder();
 
 interface BulkOptions {
   on_conflict?: SQL;
@@ -52,12 +54,13 @@ export function chunkJson(encoded: readonly string[]): string[] {
   const chunks: string[][] = [];
   let size = Infinity;
   for (const value of encoded) {
-    if (size + value.length > MOST_JSON_CHARACTERS) {
+    const { byteLength } = encoder.encode(value);
+    if (size + byteLength > MOST_JSON_BYTES) {
       chunks.push([]);
       size = 0;
     }
     chunks.at(-1)!.push(value);
-    size += value.length + 1;
+    size += byteLength + 1;
   }
   return chunks.map(chunk => `[${chunk.join(',')}]`);
 }

@@ -84,7 +84,7 @@ export async function commit(ctx: Context, wanted: readonly Write[], ...events: 
   statements.push(...insertEvents(ctx, events));
   const results = await runGuarded(db, statements, guards);
   announce(ctx, events);
-  return positions.map(at => (at < 0 ? [] : (results[at] as unknown[])));
+  return positions.slice(0, wanted.length).map(at => (at < 0 ? [] : (results[at] as unknown[])));
 }
 
 /** What the request makes, for its Idempotency-Key. */

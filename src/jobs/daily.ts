@@ -31,7 +31,6 @@ export async function runDaily(ctx: Context): Promise<void> {
     issueDue: (of: Context) => issueDue(of, today),
     markOverdue,
     suspendOverdue,
-    checkBalances,
   };
   let failure: unknown = null;
   // one that fails doesn't keep the others from their day; the whole of it is tried again
@@ -42,6 +41,7 @@ export async function runDaily(ctx: Context): Promise<void> {
     });
   if (failure) throw failure;
   await noteDone(ctx, today);
+  await checkBalances(ctx);
 }
 
 /** From then on the cron sends no message for that day. */
@@ -74,10 +74,11 @@ const MOST_ROUNDS = 20;
 /** Whoever changed while the invoice was made is looked at again. */
 async function issueMonth(ctx: Context, settings: SettingsRow, month: Period, window: Window): Promise<void> {
   const selection = selectDueIn(ctx, month, window);
+  const terms = { ...termsOf(ctx, settings), notice_days: settings.invoice_days_before_due };
   for (let rounds = 0; rounds < MOST_ROUNDS; rounds++) {
     let skipped = 0;
     for (let cursor = ''; ;) {
-      const batch = await draftBatch(ctx, selection, termsOf(ctx, settings), cursor);
+      const batch = await draftBatch(ctx, selection, terms, cursor);
       if (batch.cursor === null) break;
       cursor = batch.cursor;
       if (batch.drafts.length > 0) skipped += await issueDrafts(ctx, batch.drafts, settings.invoice_number_pattern);
@@ -87,7 +88,7 @@ async function issueMonth(ctx: Context, settings: SettingsRow, month: Period, wi
   logFailure({ job: 'issue-invoices', tenant: ctx.tenant.slug }, new Error('customers change all the time'));
 }
 
-/** Dues of that month: prepaid for it, postpaid for the month before. Not of days before the customer was here. */
+/** Dues of that month: prepaid for it, postpaid for the month before. Not of days before the customer was here, or of that day. */
 function selectDueIn(ctx: Context, month: Period, { from, to }: Window): Selection {
   const billed = { prepaid: month, postpaid: addMonths(month, -1) };
   const days = daysIn(month);
@@ -105,7 +106,7 @@ function selectDueIn(ctx: Context, month: Period, { from, to }: Window): Selecti
     const period = billed[candidate.billing_type];
     const due_date = dueDateOf(period, candidate);
     const here_since = localDate(Date.parse(candidate.created_at), ctx.tenant.timezone);
-    const is_of_then = due_date < here_since || due_date < (candidate.activation_date ?? '');
+    const is_of_then = due_date <= here_since || due_date <= (candidate.activation_date ?? '');
     return is_of_then || due_date < from || due_date > to ? null : period;
   };
   return {

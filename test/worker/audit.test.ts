@@ -53,7 +53,7 @@ const UNTOLD = new Set(
   identity board_name version status_at last_report_ms spool_id spool_number last_measured_at latency_ms used used_at
   status:routers status:bridges opened_at:alerts resolved_at:alerts circuit generation attempts next_attempt_at
   account_version outstanding_balance credit_balance last_payment_date period unallocated idempotency_key
-  invoice_id:customer_plan_changes status:invoices carried_to:invoices lines:invoices`.split(/\s+/),
+  invoice_id:customer_plan_changes carried_to:invoices lines:invoices`.split(/\s+/),
 );
 /** Whose status is observed: each change of it is told by `router.status` and its like, or with what people changed. */
 const OBSERVED = { routers: 'router', bridges: 'bridge', devices: 'device' } as const;
@@ -161,6 +161,9 @@ function holdTogether(before: Snapshot, after: Snapshot): number {
       const changes = differences(table, old_row, new_row);
       // a device's status is also set by people, with an event as for any column
       if (fresh.some(event => event.type === 'device.status' && event.entity_id === key)) delete changes.status;
+      // an invoice's status follows its dues; being void is told by itself
+      const is_voided = fresh.some(event => event.type === 'invoice.voided' && event.entity_id === key);
+      if (table === 'invoices' && old_row && !is_voided) delete changes.status;
       if (Object.keys(changes).length === 0) continue;
       const owner = MANAGED[table]!.entity((new_row ?? old_row)!);
       const telling = fresh.filter(event => event.entity_id === owner && !OTHERWISE.has(event.type));
@@ -328,7 +331,7 @@ const keyed = (extra: CallOptions = {}): CallOptions => ({
   ...extra,
   headers: { 'idempotency-key': crypto.randomUUID(), ...extra.headers },
 });
-const monthOf = (seed: number) => `${2020 + (seed % 5)}-${String(1 + (seed % 12)).padStart(2, '0')}`;
+const monthOf = (seed: number) => new Date(Date.now() - (seed % 11) * 30 * 86_400_000).toISOString().slice(0, 7);
 
 const MONEY: Record<string, Operation> = {
   'POST /payments': (world, seed, extra) => send(world, 'POST', '/payments', { customer_id: world.subscriber, amount: 1 + (seed % 9000), ...(seed % 3 === 1 && { payment_date: '2024-02-29', notes: 'x' }) }, keyed(extra)), // prettier-ignore

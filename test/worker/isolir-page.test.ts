@@ -135,8 +135,8 @@ async function addDue(isp: Isp, customer_id: string, fields: DueFields = {}): Pr
   await run(
     isp,
     `INSERT INTO payments (id, customer_id, amount, status, due_date, payment_date, payment_for, period_month, period_year,
-      reference_number, notes, created_at, updated_at)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'RAHASIA-REF', 'RAHASIA-CATATAN', 1, 1)`,
+      reference_number, notes, owed_since, created_at, updated_at)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'RAHASIA-REF', 'RAHASIA-CATATAN', '2026-10-08', 1, 1)`,
     crypto.randomUUID(),
     customer_id,
     amount,
@@ -605,8 +605,9 @@ describe('cost', () => {
     );
     await run(
       isp,
-      `INSERT INTO payments (id, customer_id, amount, status, due_date, payment_for, payment_date, created_at, updated_at)
-      SELECT 'p' || key, iif(key % 2, 'c1', ?), 1, 'paid', '2026-01-01', 'other', '2026-01-01', 1, 1
+      `INSERT INTO payments (id, customer_id, amount, status, due_date, owed_since, payment_for, payment_date, created_at,
+        updated_at)
+      SELECT 'p' || key, iif(key % 2, 'c1', ?), 1, 'paid', '2026-01-01', '2026-01-01', 'other', '2026-01-01', 1, 1
       FROM json_each('[' || rtrim(replace(hex(zeroblob(500)), '00', '1,'), ',') || ']')`,
       customer.id,
     );

@@ -1,12 +1,14 @@
 import { z } from 'zod';
+import { addMonths, formatPeriod, parsePeriod } from '../../billing/periods.ts';
 import type { Context } from '../../context.ts';
 import { commit, nameMade } from '../../db/commit.ts';
 import { read } from '../../db/session.ts';
+import { invalidField } from '../../errors.ts';
 import { endpoint } from '../../http/endpoint.ts';
 import type { NewEvent } from '../../events/event.ts';
 import { PeriodText } from '../../http/fields.ts';
 import type { Resource } from '../../http/resource.ts';
-import { toIso } from '../../lib/time.ts';
+import { businessDate, toIso } from '../../lib/time.ts';
 import { selectSettings } from '../settings/index.ts';
 import { findJob, Job, jobs, toJob, type JobRow } from '../jobs/index.ts';
 
@@ -60,10 +62,16 @@ export const runStarted = (job: JobRow): NewEvent => {
   return { type: 'billing.run_started', action: 'create', entity_id: job.id, data: { period, reissue_void } };
 };
 
+/** All customers invoiced for another year are not taken back in a minute. */
+const MOST_MONTHS_OFF = 12;
+
 /** The job is stored before we answer; the message only wakes it. */
 async function startRun(ctx: Context, sent: z.output<typeof RunInput>): Promise<JobRow> {
   await read(ctx, selectSettings(ctx));
   const { period, reissue_void = false } = sent;
+  const present = parsePeriod(businessDate(ctx));
+  const [first, last] = [addMonths(present, -MOST_MONTHS_OFF), addMonths(present, MOST_MONTHS_OFF)].map(formatPeriod);
+  if (period < first! || period > last!) throw invalidField('period', `is not between ${first} and ${last}`);
   const job = makeRun(ctx, { period, reissue_void, import_id: null });
   nameMade(ctx, job.id);
   await commit(ctx, [ctx.db.orm.insert(jobs).values(job)], runStarted(job));

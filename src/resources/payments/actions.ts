@@ -48,6 +48,7 @@ function makePayment(ctx: Context, account: Account, sent: Sent): PaymentRow {
     status: 'pending',
     void_reason: null,
     due_date: sent.due_date ?? of_period ?? payment_date ?? businessDate(ctx),
+    owed_since: businessDate(ctx),
     payment_date: null,
     payment_method: null,
     payment_for: sent.payment_for ?? 'monthly_subscription',
@@ -117,8 +118,12 @@ export async function settlePayment(ctx: Context, id: string, sent: z.output<typ
   if (payment_method === 'credit') {
     const credit = creditOf(account);
     if (sent.amount > credit) throw invalidField('amount', `is more than the customer’s credit: ${credit}`);
+    if (sent.payment_date !== undefined && sent.payment_date !== businessDate(ctx))
+      throw invalidField('payment_date', 'is today where credit is used');
+    if (sent.notes !== undefined) throw invalidField('notes', 'stand on a receipt, and credit makes none');
     nameMade(ctx, id);
-    const [settled] = await useCredit(ctx, account, [due], sent.amount, moneyOf(ctx, rest, sent.amount).payment_date);
+    const use = { most: sent.amount, reference_number: sent.reference_number ?? null };
+    const [settled] = await useCredit(ctx, account, [due], use);
     return { ...settled!, receipt: null };
   }
   const { receipt, dues } = await receiveMoney(

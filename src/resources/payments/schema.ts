@@ -14,6 +14,7 @@ export const Payment = z
     status: z.enum(PAYMENT_STATUSES),
     void_reason: z.string().nullable(),
     due_date: DateText,
+    owed_since: DateText.describe('When it was recorded, or opened again: grace days begin with it at the earliest.'),
     payment_date: DateText.nullable(),
     payment_method: z.enum(PAYMENT_METHODS).nullable().describe('`credit`: money that had come in before.'),
     payment_for: z.enum(PAYMENT_PURPOSES),

@@ -16,6 +16,8 @@ export const payments = sqliteTable('payments', {
   status: text('status', { enum: PAYMENT_STATUSES }).notNull(),
   void_reason: text('void_reason'),
   due_date: date('due_date').notNull(),
+  /** The business date on which it was recorded, or opened again: grace days begin with it at the earliest. */
+  owed_since: date('owed_since').notNull(),
   payment_date: date('payment_date'),
   payment_method: text('payment_method', { enum: PAYMENT_METHODS }),
   payment_for: text('payment_for', { enum: PAYMENT_PURPOSES }).notNull(),
