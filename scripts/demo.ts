@@ -5,6 +5,7 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { createRukunClient, signIn, unwrap, type RukunClient } from '../client/index.ts';
+import { fillMoney } from './demo-money.ts';
 import { DEMO_PLANS, DEMO_TENANT, listNewCustomers } from './demo-isp.ts';
 
 /** Makes the demo ISP through the public API, within its limits; each step looks first whether it was done. */
@@ -112,6 +113,7 @@ export async function fillDemo(demo: DemoFile, places: DemoPlaces): Promise<void
   if (customers === 0) await adoptRouter(client, router_id, places.router_export);
   await pricePlans(client);
   if (customers < NEW_CUSTOMERS) await addNewCustomers(client, router_id);
+  await fillMoney(client);
 }
 
 async function ensureRouter(client: RukunClient, demo: DemoFile): Promise<string> {
