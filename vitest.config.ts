@@ -26,6 +26,7 @@ export default defineConfig({
                 ...inject('secrets'),
                 TEST_NETWORK: inject('network'),
                 TEST_SIMULATION: inject('simulation'),
+                TEST_ACCOUNTS: inject('accounts'),
               },
             },
           })),

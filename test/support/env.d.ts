@@ -1,4 +1,5 @@
 import type { Env as WorkerEnv } from '../../src/env.ts';
+import type { AccountOptions } from './account-model/options.ts';
 import type { SimulationSetup, TestNetwork } from './network.ts';
 
 declare global {
@@ -6,6 +7,7 @@ declare global {
     interface Env extends WorkerEnv {
       TEST_NETWORK: TestNetwork;
       TEST_SIMULATION: SimulationSetup;
+      TEST_ACCOUNTS: AccountOptions;
     }
   }
 }

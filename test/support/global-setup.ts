@@ -10,6 +10,7 @@ import { makeLog } from '../../bridge/log.ts';
 import { startBridge } from '../../bridge/run.ts';
 import { startSimulator } from '../../bridge/simulator/server.ts';
 import { makeSecrets } from '../../scripts/keys.ts';
+import { type AccountOptions, readAccountOptions } from './account-model/options.ts';
 import type { SimulationSetup, TestBridgeAccess, TestNetwork } from './network.ts';
 import { readSimulationOptions, startSimulationNetwork } from './simulation-network.ts';
 
@@ -18,6 +19,7 @@ declare module 'vitest' {
     secrets: Record<string, string>;
     network: TestNetwork;
     simulation: SimulationSetup;
+    accounts: AccountOptions;
   }
 }
 
@@ -98,6 +100,7 @@ export default async function ({ provide }: TestProject) {
   provide('secrets', { ...(await makeSecrets()) });
   provide('network', network);
   provide('simulation', simulation.setup);
+  provide('accounts', readAccountOptions());
   return async () => {
     await Promise.all([stop(), simulation.stop()]);
   };

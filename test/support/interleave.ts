@@ -1,0 +1,34 @@
+import { vi } from 'vitest';
+
+/** Lets something happen between two round trips to a database of whoever else is at work. */
+
+export interface Interleaving {
+  /** Round trips so far, of whoever was not let in between. */
+  trips: number;
+  /** What was let in has happened. */
+  happened: boolean;
+  stop(): void;
+}
+
+/** `what` happens just before the round trip of that number; the first is 0. Its own are not counted. */
+export function letIn(d1: D1Database, before_trip: number, what: () => Promise<unknown>): Interleaving {
+  let is_in = false;
+  const real = d1.withSession.bind(d1);
+  const spy = vi.spyOn(d1, 'withSession').mockImplementation(start => {
+    const session = real(start);
+    // whoever opens a session while the other one is let in is the other one
+    if (is_in) return session;
+    const batch = session.batch.bind(session);
+    session.batch = async statements => {
+      if (state.trips++ === before_trip) {
+        is_in = true;
+        await what();
+        [is_in, state.happened] = [false, true];
+      }
+      return batch(statements);
+    };
+    return session;
+  });
+  const state: Interleaving = { trips: 0, happened: false, stop: () => spy.mockRestore() };
+  return state;
+}
