@@ -1,47 +1,49 @@
 import { cloudflareTest } from '@cloudflare/vitest-plugin';
-import { defineConfig } from 'vitest/config';
+import { defineConfig, type TestProjectConfiguration } from 'vitest/config';
 import { listPoolBindings } from './scripts/local-pool.ts';
 
 const TENANT_DATABASES = 6;
+
+/** Tests in the Workers runtime. Each project has a workerd, a bridge and routers of its own, so that two go side by side. */
+const inWorkers = (name: string): TestProjectConfiguration => ({
+  plugins: [
+    cloudflareTest(({ inject }) => ({
+      wrangler: { configPath: './wrangler.toml' },
+      miniflare: {
+        d1Databases: Object.fromEntries(listPoolBindings(TENANT_DATABASES).map(name => [name, name.toLowerCase()])),
+        bindings: {
+          BASE_DOMAIN: 'rukun.test',
+          SIGNUP: 'open',
+          LIMIT_SIGNUP_PER_HOUR: '5',
+          PASSWORD_COST: '4',
+          ALLOW_LOOPBACK_BRIDGE: 'yes',
+          LOG_REQUESTS: 'no',
+          ...inject('secrets'),
+          TEST_NETWORK: inject('network'),
+          TEST_SIMULATION: inject('simulation'),
+          TEST_ACCOUNTS: inject('accounts'),
+        },
+      },
+    })),
+  ],
+  test: {
+    name,
+    include: [`test/${name}/**/*.test.ts`],
+    globalSetup: ['./test/support/global-setup.ts'],
+    setupFiles: ['./test/support/setup.ts'],
+    // one workerd for all files; setup.ts empties all storage before each test
+    isolate: false,
+    maxWorkers: 1,
+    testTimeout: 60_000,
+  },
+});
 
 export default defineConfig({
   test: {
     reporters: ['default', './scripts/count-reporter.ts'],
     projects: [
-      {
-        plugins: [
-          cloudflareTest(({ inject }) => ({
-            wrangler: { configPath: './wrangler.toml' },
-            miniflare: {
-              d1Databases: Object.fromEntries(
-                listPoolBindings(TENANT_DATABASES).map(name => [name, name.toLowerCase()]),
-              ),
-              bindings: {
-                BASE_DOMAIN: 'rukun.test',
-                SIGNUP: 'open',
-                LIMIT_SIGNUP_PER_HOUR: '5',
-                PASSWORD_COST: '4',
-                ALLOW_LOOPBACK_BRIDGE: 'yes',
-                LOG_REQUESTS: 'no',
-                ...inject('secrets'),
-                TEST_NETWORK: inject('network'),
-                TEST_SIMULATION: inject('simulation'),
-                TEST_ACCOUNTS: inject('accounts'),
-              },
-            },
-          })),
-        ],
-        test: {
-          name: 'worker',
-          include: ['test/worker/**/*.test.ts'],
-          globalSetup: ['./test/support/global-setup.ts'],
-          setupFiles: ['./test/support/setup.ts'],
-          // one workerd for all files; setup.ts empties all storage before each test
-          isolate: false,
-          maxWorkers: 1,
-          testTimeout: 60_000,
-        },
-      },
+      inWorkers('worker'),
+      inWorkers('network'),
       {
         test: {
           name: 'node',

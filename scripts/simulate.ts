@@ -2,7 +2,7 @@ import './quiet-env.ts';
 import { parseArgs } from 'node:util';
 import { runChild } from './run-child.ts';
 
-/** `npm run simulate`: the schedules of test/worker/simulation.test.ts, any number of them, from any seed. */
+/** `npm run simulate`: the schedules of test/network/simulation.test.ts, any number of them, from any seed. */
 
 const HELP = `Usage: npm run simulate -- [options]
 
@@ -81,7 +81,7 @@ try {
     Object.assign(process.env, environment);
     if (!environment.SIMULATION_STEPS)
       process.stdout.write(`seed ${environment.SIMULATION_SEED}, ${environment.SIMULATION_SCHEDULES} schedules\n`);
-    runChild(['node_modules/vitest/vitest.mjs', 'run', '--project', 'worker', 'test/worker/simulation.test.ts']);
+    runChild(['node_modules/vitest/vitest.mjs', 'run', '--project', 'network', 'test/network/simulation.test.ts']);
   }
 } catch (error) {
   if (!(error instanceof UsageError)) throw error;

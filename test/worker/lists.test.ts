@@ -494,7 +494,7 @@ describe('pages, filters and order', () => {
     );
     const elsewhere = [
       ...['plan-changes', 'payments', 'tickets', 'usage'].map(name => `/customers/:id/${name}`),
-      // no rows of the database, but of a router that is read through its bridge: test/worker/live.test.ts
+      // no rows of the database, but of a router that is read through its bridge: test/network/live.test.ts
       ...['sessions', 'secrets', 'profiles', 'pools', 'queues'].map(name => `/routers/:id/${name}`),
     ];
     const lists = routes.filter(({ endpoint }) => 'list' in endpoint.definition.returns);
