@@ -4,7 +4,7 @@ import { listPoolBindings } from './scripts/local-pool.ts';
 
 const TENANT_DATABASES = 6;
 
-/** Tests in the Workers runtime. Each project has a workerd, a bridge and routers of its own, so that two go side by side. */
+/** Tests in the Workers runtime. Each project has a workerd, a bridge and routers of its own: two may go side by side. */
 const inWorkers = (name: string): TestProjectConfiguration => ({
   plugins: [
     cloudflareTest(({ inject }) => ({

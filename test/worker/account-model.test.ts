@@ -160,3 +160,13 @@ test('a line that was cut until its end is not charged for the day on which it e
   expect((await bill('2027-06')).data.lines).toMatchObject([{ amount: (150_000 * 9) / 30 }]);
   expect((await bill('2027-07')).status).toBe(400);
 });
+
+test('an invoice that the daily job makes too late is due some days after it', async () => {
+  const skipped: Step = { do: 'let pass', days: Array<Day>(20).fill('skipped') };
+  // and is overdue, and the line cut, so many days later
+  await liveThrough({}, days(2), skipped, days(14));
+});
+
+test('who pays ahead and is cut gets no invoice before the line is back', async () => {
+  await liveThrough({}, days(2), { do: 'suspend' }, days(45), { do: 'bill', months: -1 }, { do: 'resume' }, days(5));
+});

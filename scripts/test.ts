@@ -1,0 +1,51 @@
+import './quiet-env.ts';
+import { spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { endWithParent } from './run-child.ts';
+
+/**
+ * `npm test`: all tests, in two programs side by side (vitest takes projects in the Workers runtime one after the other).
+ * What each says comes line by line, and the counts of both at the end.
+ */
+
+const HALVES = [['worker'], ['network', 'node']];
+
+/** As scripts/count-reporter.ts tells it. */
+const COUNTS = /^(\d+) passed, (\d+) failed(?:, (\d+) skipped)?$/;
+
+const children = HALVES.map(projects =>
+  spawn(
+    process.execPath,
+    [
+      'scripts/vitest.ts',
+      'run',
+      '--passWithNoTests',
+      ...projects.flatMap(name => ['--project', name]),
+      ...process.argv.slice(2),
+    ],
+    { stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, FORCE_COLOR: process.stdout.isTTY ? '1' : '0' } },
+  ),
+);
+const end = () => children.forEach(child => child.kill('SIGTERM'));
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, end);
+endWithParent(end);
+
+/** Counts of one half; one that ended without telling them has failed. */
+async function follow(child: (typeof children)[number]): Promise<number[]> {
+  let counts: number[] | null = null;
+  const exit = new Promise<number | null>(resolve => child.on('exit', resolve));
+  for await (const line of createInterface({ input: child.stdout })) {
+    const found = COUNTS.exec(line);
+    if (found) counts = found.slice(1).map(count => Number(count ?? 0));
+    else process.stdout.write(`${line}\n`);
+  }
+  const code = await exit;
+  if (counts === null) return [0, 1, 0];
+  // an error outside of any test
+  return code !== 0 && counts[1] === 0 ? [counts[0]!, 1, counts[2]!] : counts;
+}
+
+const all = await Promise.all(children.map(follow));
+const [passed, failed, skipped] = [0, 1, 2].map(at => all.reduce((sum, counts) => sum + counts[at]!, 0));
+process.stdout.write(`${passed} passed, ${failed} failed${skipped! > 0 ? `, ${skipped} skipped` : ''}\n`);
+process.exit(failed === 0 ? 0 : 1);
