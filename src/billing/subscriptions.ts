@@ -1,7 +1,7 @@
 import { and, asc, eq, gt, isNull, or, sql, type SQL } from 'drizzle-orm';
 import type { Context } from '../context.ts';
 import { chunkJson } from '../db/bulk.ts';
-import { localDate } from '../lib/time.ts';
+import { localDate, startOfDate } from '../lib/time.ts';
 import { customer_plan_changes, customers } from '../resources/customers/table.ts';
 import { invoices } from '../resources/invoices/table.ts';
 import { receipts } from '../resources/receipts/table.ts';
@@ -21,6 +21,7 @@ export const selectCandidates = (ctx: Context, where: SQL, cursor: string, most:
       billing_type: customers.billing_type,
       due_day: customers.due_day,
       fee: sql<number | null>`coalesce(${customers.monthly_fee}, ${service_plans.price})`.as('fee'),
+      service_plan_id: customers.service_plan_id,
       plan_name: sql<string>`${service_plans.name}`.as('plan_name'),
       plan_price: sql<number | null>`${service_plans.price}`.as('plan_price'),
       activation_date: customers.activation_date,
@@ -103,7 +104,18 @@ export function selectFacts(ctx: Context, ids: readonly string[], from: Period) 
       SELECT id, customer_id, period, amount FROM payments INDEXED BY payments_without_invoice
       WHERE ${in_list(sql`customer_id`, ids)} AND invoice_id IS NULL AND period IS NOT NULL
         AND period >= ${since.slice(0, 7)} AND payment_for = 'monthly_subscription' AND status <> 'void'`),
+    orm.all<PriceChange>(sql`
+      SELECT plan_id, effective_at AS at_ms, changes ->> '$.price[0]' AS price FROM service_plan_changes
+      WHERE effective_at >= ${startOfDate(firstDay(from), ctx.tenant.timezone)} AND changes ->> '$.price[0]' IS NOT NULL
+      ORDER BY effective_at, id`),
   ] as const;
+}
+
+/** What a plan cost until then. */
+interface PriceChange {
+  plan_id: string;
+  at_ms: number;
+  price: number;
 }
 
 interface RecordedFound {
@@ -144,6 +156,7 @@ export type Facts = [
   InvoiceFound[],
   { id: string; customer_id: string; amount: number }[],
   RecordedFound[],
+  PriceChange[],
 ];
 
 export interface KnownOfCustomer {
@@ -153,10 +166,12 @@ export interface KnownOfCustomer {
   credits: Facts[3];
   /** Dues for a month, open or paid, without an invoice. */
   recorded: RecordedFound[];
+  /** Of all plans, in their order. */
+  prices: PriceChange[];
 }
 
 /** The facts of one customer out of those of many. */
-export function groupFacts([changes, suspensions, found, credits, recorded]: Facts): (
+export function groupFacts([changes, suspensions, found, credits, recorded, prices]: Facts): (
   customer_id: string,
 ) => KnownOfCustomer {
   const by = <T extends { customer_id: string }>(rows: readonly T[]) => Map.groupBy(rows, row => row.customer_id);
@@ -167,9 +182,23 @@ export function groupFacts([changes, suspensions, found, credits, recorded]: Fac
     invoices: c.get(id) ?? [],
     credits: d.get(id) ?? [],
     recorded: e.get(id) ?? [],
+    prices,
   });
 }
 
+/** What the plan cost when that month ended, where it costs something else by now. */
+function priceThen(
+  ctx: Context,
+  { service_plan_id, plan_price }: Candidate,
+  { prices }: KnownOfCustomer,
+  period: Period,
+) {
+  const ended_ms = startOfDate(firstDay(addMonths(period, 1)), ctx.tenant.timezone);
+  const since = prices.find(change => change.plan_id === service_plan_id && change.at_ms >= ended_ms);
+  return since?.price ?? plan_price;
+}
+
+/** `fee`: what is paid now; whoever pays the plan's price paid what it was. */
 export function toSubscription(
   ctx: Context,
   candidate: Candidate,
@@ -179,11 +208,12 @@ export function toSubscription(
 ): Subscription {
   const { plan_name, plan_price, ...own } = candidate;
   const before = formatPeriod(addMonths(period, -1));
+  const price = priceThen(ctx, candidate, known, period);
   return {
     ...own,
-    fee,
+    fee: fee === plan_price ? price! : fee,
     known_since: localDate(Date.parse(candidate.created_at), ctx.tenant.timezone),
-    plan: { name: plan_name, price: plan_price },
+    plan: { name: plan_name, price },
     changes: known.changes.map(toFeeChange),
     suspensions: known.suspensions,
     carried: known.invoices

@@ -105,6 +105,25 @@ describe('what an invoice says', () => {
     expect((await tenant.get(`/invoices/${invoice.id}`)).status).toBe('paid');
   });
 
+  test('a price that was raised since is not that of the months before', async () => {
+    const { tenant, plan, id } = await makeSubscriber({ billing_type: 'postpaid' });
+    const agreed = await tenant.addCustomer(plan.id, { billing_type: 'postpaid', monthly_fee: 120_000 });
+    await tenant.post(`/customers/${agreed.id}/activate`, { date: '2026-11-01' });
+    await goTo(tenant, '2026-12-01');
+    await tenant.put(`/service-plans/${plan.id}`, { price: 200_000 });
+    await goTo(tenant, '2026-12-08');
+    await liveDay(tenant);
+    const amounts = async (customer_id: string) =>
+      (await tenant.get('/invoices', { customer_id, sort: 'issue_date' })).map(({ lines }: any) =>
+        lines.map(({ amount }: { amount: number }) => amount),
+      );
+    expect(await amounts(id)).toEqual([[150_000]]);
+    expect(await amounts(agreed.id)).toEqual([[150_000, -30_000]]);
+    await goTo(tenant, '2027-01-08');
+    await liveDay(tenant);
+    expect(await amounts(id)).toEqual([[150_000], [200_000]]);
+  });
+
   test('credit is left to older dues that are open', async () => {
     const { tenant, id } = await makeSubscriber();
     await pay(tenant, id, 5000);
@@ -358,6 +377,23 @@ describe('careless and hostile hands', () => {
     const fresh = (await tenant.call('GET', `/payments/${due.id}`)).headers.get('etag')!;
     expect((await settle(3, fresh)).status).toBe(200);
     expect((await tenant.get(`/customers/${id}`)).status).toBe('active');
+  });
+
+  test('a promise to pay brings back who was cut for dues, until its day is over; and nobody who was cut by hand', async () => {
+    const { tenant, id } = await makeSubscriber();
+    await tenant.post('/payments', { customer_id: id, amount: 5, due_date: '2026-10-01' });
+    const statusOn = async (date: string) => {
+      await goTo(tenant, date);
+      await liveDay(tenant);
+      return (await tenant.get(`/customers/${id}`)).status;
+    };
+    expect(await statusOn('2026-11-05')).toBe('suspended');
+    expect((await tenant.post(`/customers/${id}/hold`, { until: '2026-11-07' })).status).toBe('active');
+    expect(await statusOn('2026-11-07')).toBe('active');
+    expect(await statusOn('2026-11-08')).toBe('suspended');
+    await tenant.post(`/customers/${id}/resume`);
+    await tenant.post(`/customers/${id}/suspend`, { reason: 'abuse' });
+    expect((await tenant.post(`/customers/${id}/hold`, { until: '2026-12-07' })).status).toBe('suspended');
   });
 
   test('a due that is only recorded brings nobody back', async () => {

@@ -182,11 +182,15 @@ export async function deleteCustomer(ctx: Context, id: string): Promise<{ id: st
   return { id };
 }
 
-/** A promise to pay: the billing job leaves the line alone until then. */
+/** A promise to pay: the daily job leaves the line alone until then, and one that was cut for dues comes back. */
 export async function holdCustomer(ctx: Context, id: string, body: z.output<typeof Hold>): Promise<CustomerRow> {
-  if (body.until < businessDate(ctx)) throw invalidField('until', 'is in the past');
+  const date = businessDate(ctx);
+  if (body.until < date) throw invalidField('until', 'is in the past');
   const line = toLine(await read(ctx, ...selectLine(ctx, id)));
-  return changeLine(ctx, line, { hold_until: body.until }, 'held', { data: { note: body.note ?? null } });
+  const { status, suspension_reason } = line.customer;
+  const is_cut = status === 'suspended' && suspension_reason === 'overdue';
+  const patch = { hold_until: body.until, ...(is_cut && rules.resume(line.customer, { date, today: date })) };
+  return changeLine(ctx, line, patch, 'held', { data: { note: body.note ?? null } });
 }
 
 function recordPlanChange(
@@ -259,6 +263,9 @@ export async function changeCustomerPlan(ctx: Context, id: string, body: z.outpu
   return { customer, change };
 }
 
+/** At once: D1 takes 1,000 queries of one invocation. The rest follows with the next round. */
+const MOST_PLAN_CHANGES = 40;
+
 /** The daily job's part: plan changes whose date has come, in the tenant's time zone. */
 export async function applyDuePlanChanges(ctx: Context): Promise<void> {
   const [due] = await runTogether(ctx.db, [
@@ -268,7 +275,7 @@ export async function applyDuePlanChanges(ctx: Context): Promise<void> {
       .where(
         sql`${customer_plan_changes.applied_at} IS NULL AND ${customer_plan_changes.effective_date} <= ${businessDate(ctx)}`,
       )
-      .limit(100),
+      .limit(MOST_PLAN_CHANGES),
   ]);
   for (const change of due)
     await applyPlanChange(ctx, change).catch(error => logFailure({ job: 'plan-changes', change: change.id }, error));

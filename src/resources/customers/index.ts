@@ -147,6 +147,7 @@ export const customersResource: Resource = {
     'POST /:id/hold': endpoint({
       id: 'customers.hold',
       summary: 'A promise to pay: no suspension for dues until then',
+      description: 'A line that was cut for dues comes back.',
       needs: 'customers:write',
       body: Hold,
       returns: { one: Customer },

@@ -298,6 +298,12 @@ export function resume(account: Account, today: string): void {
   setActive(account, today);
 }
 
+/** A promise to pay brings back who was cut off for dues. */
+export function hold(account: Account, until: string, today: string): void {
+  account.hold_until = until;
+  if (account.suspension_reason === 'overdue') setActive(account, today);
+}
+
 /** The fee follows the plan, unless another one was agreed on. */
 export function changePlan(account: Account, plan: Plan, from: string, today: string): void {
   if (plan.id === account.terms.plan.id) throw new Refused();

@@ -176,7 +176,7 @@ function plan(step: Step, account: Account, real: Real): Deed | null {
       return post(`/customers/${customer_id}/${step.do}`, {}, () => model[step.do](account, today));
     case 'hold': {
       const until = plusDays(today, step.days);
-      return post(`/customers/${customer_id}/hold`, { until }, () => void (account.hold_until = until));
+      return post(`/customers/${customer_id}/hold`, { until }, () => model.hold(account, until, today));
     }
     default:
       return null;
