@@ -22,6 +22,14 @@ ALTER TABLE customers ADD COLUMN status_since TEXT;
 
 ALTER TABLE customers ADD COLUMN account_version INTEGER NOT NULL DEFAULT 0;
 
+ALTER TABLE customers ADD COLUMN overdue_balance INTEGER NOT NULL DEFAULT 0;
+
+ALTER TABLE customers ADD COLUMN payment_status TEXT GENERATED ALWAYS AS (
+  CASE WHEN overdue_balance > 0 THEN 'overdue' WHEN outstanding_balance > 0 THEN 'pending' ELSE 'paid' END
+) VIRTUAL;
+
+CREATE INDEX customers_by_payment_status ON customers (payment_status, created_at, id) WHERE deleted_at IS NULL;
+
 ALTER TABLE customer_plan_changes ADD COLUMN from_fee INTEGER;
 
 ALTER TABLE customer_plan_changes ADD COLUMN to_fee INTEGER;
@@ -214,6 +222,8 @@ SELECT payment_date, sum(amount), 0 FROM payments WHERE status = 'paid' GROUP BY
 UPDATE customers SET outstanding_balance = (
   SELECT coalesce(sum(amount), 0) FROM payments
   WHERE customer_id = customers.id AND status IN ('pending', 'overdue')
+), overdue_balance = (
+  SELECT coalesce(sum(amount), 0) FROM payments WHERE customer_id = customers.id AND status = 'overdue'
 ), credit_balance = 0;
 
 CREATE TRIGGER payments_kept_insert AFTER INSERT ON payments
@@ -223,7 +233,8 @@ BEGIN
   INSERT INTO money_days (date, revenue, cash) SELECT NEW.payment_date, NEW.amount, 0 WHERE NEW.status = 'paid'
   ON CONFLICT (date) DO UPDATE SET revenue = revenue + excluded.revenue;
   UPDATE customers SET account_version = account_version + 1,
-    outstanding_balance = outstanding_balance + iif(NEW.status IN ('pending', 'overdue'), NEW.amount, 0)
+    outstanding_balance = outstanding_balance + iif(NEW.status IN ('pending', 'overdue'), NEW.amount, 0),
+    overdue_balance = overdue_balance + iif(NEW.status = 'overdue', NEW.amount, 0)
   WHERE id = NEW.customer_id;
   UPDATE invoices SET status = said.status
   FROM (
@@ -243,7 +254,9 @@ BEGIN
   INSERT INTO money_days (date, revenue, cash) SELECT NEW.payment_date, NEW.amount, 0 WHERE NEW.status = 'paid'
   ON CONFLICT (date) DO UPDATE SET revenue = revenue + excluded.revenue;
   UPDATE customers SET account_version = account_version + 1, outstanding_balance = outstanding_balance
-    - iif(OLD.status IN ('pending', 'overdue'), OLD.amount, 0) + iif(NEW.status IN ('pending', 'overdue'), NEW.amount, 0)
+    - iif(OLD.status IN ('pending', 'overdue'), OLD.amount, 0) + iif(NEW.status IN ('pending', 'overdue'), NEW.amount, 0),
+    overdue_balance = overdue_balance - iif(OLD.status = 'overdue', OLD.amount, 0)
+    + iif(NEW.status = 'overdue', NEW.amount, 0)
   WHERE id = NEW.customer_id;
   UPDATE invoices SET status = said.status
   FROM (
@@ -436,6 +449,12 @@ ALTER TABLE customer_plan_changes DROP COLUMN invoice_id;
 ALTER TABLE customer_plan_changes DROP COLUMN to_fee;
 
 ALTER TABLE customer_plan_changes DROP COLUMN from_fee;
+
+DROP INDEX customers_by_payment_status;
+
+ALTER TABLE customers DROP COLUMN payment_status;
+
+ALTER TABLE customers DROP COLUMN overdue_balance;
 
 ALTER TABLE customers DROP COLUMN account_version;
 

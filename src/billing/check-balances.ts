@@ -11,12 +11,18 @@ import { jobs, type JobRow } from '../resources/jobs/index.ts';
 const MOST_ERRORS = 100;
 
 /** Each selects what differs as a sentence. */
-export const CHECKS = [
+const CHECKS = [
   sql`SELECT c.customer_code || ': outstanding_balance is ' || c.outstanding_balance || ', its dues say ' || r.amount AS says
     FROM customers AS c JOIN (
       SELECT k.id, coalesce(sum(p.amount), 0) AS amount FROM customers AS k
       LEFT JOIN payments AS p ON p.customer_id = k.id AND p.status IN ('pending', 'overdue') GROUP BY k.id
     ) AS r ON r.id = c.id WHERE r.amount <> c.outstanding_balance`,
+  sql`SELECT c.customer_code || ': overdue_balance is ' || c.overdue_balance || ', its dues say ' || r.amount AS says
+    FROM customers AS c JOIN (
+      SELECT k.id, coalesce(sum(p.amount), 0) AS amount FROM customers AS k
+      LEFT JOIN payments AS p ON p.customer_id = k.id AND p.status IN ('pending', 'overdue') AND p.status = 'overdue'
+      GROUP BY k.id
+    ) AS r ON r.id = c.id WHERE r.amount <> c.overdue_balance`,
   sql`SELECT c.customer_code || ': credit_balance is ' || c.credit_balance || ', its receipts say ' || r.amount AS says
     FROM customers AS c JOIN (
       SELECT k.id, coalesce(sum(t.amount - coalesce(

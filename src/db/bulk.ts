@@ -15,7 +15,7 @@ interface BulkOptions {
 
 /**
  * Inserts any number of rows in few statements: D1 binds at most 100 parameters a statement, so rows travel as one
- * JSON parameter. All rows have the keys of the first one.
+ * JSON parameter. All rows have the keys of the first one; columns that the database makes are left out.
  */
 export function insertMany<T extends SQLiteTable>(
   db: Database,
@@ -25,7 +25,7 @@ export function insertMany<T extends SQLiteTable>(
 ): Statement[] {
   if (rows.length === 0) return [];
   const columns = getTableColumns(table) as Record<string, SQLiteColumn>;
-  const keys = Object.keys(rows[0]!);
+  const keys = Object.keys(rows[0]!).filter(key => !columns[key]!.generated);
   const names = sql.join(
     keys.map(key => sql.identifier(columns[key]!.name)),
     sql`, `,

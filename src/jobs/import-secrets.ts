@@ -185,6 +185,8 @@ const EMPTY = {
   outstanding_balance: 0,
   credit_balance: 0,
   account_version: 0,
+  overdue_balance: 0,
+  payment_status: null,
   connection_type: 'pppoe' as const,
   onu_serial: null,
   notes: null,

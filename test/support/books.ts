@@ -6,6 +6,9 @@ interface Owner {
   id: string;
   outstanding_balance: number;
   credit_balance: number;
+  overdue_balance: number;
+  payment_status: string;
+  late: number;
   last_payment_date: string | null;
   owed: number;
   received: number;
@@ -14,7 +17,8 @@ interface Owner {
 }
 
 const OWNERS = `
-  SELECT c.id, c.outstanding_balance, c.credit_balance, c.last_payment_date,
+  SELECT c.id, c.outstanding_balance, c.credit_balance, c.overdue_balance, c.payment_status, c.last_payment_date,
+    (SELECT coalesce(sum(amount), 0) FROM payments WHERE customer_id = c.id AND status = 'overdue') AS late,
     (SELECT coalesce(sum(amount), 0) FROM payments WHERE customer_id = c.id AND status IN ('pending', 'overdue')) AS owed,
     (SELECT coalesce(sum(amount), 0) FROM receipts WHERE customer_id = c.id AND voided_at IS NULL) AS received,
     (SELECT coalesce(sum(a.amount), 0) FROM receipt_allocations a JOIN receipts r ON r.id = a.receipt_id
@@ -77,9 +81,11 @@ export async function checkBooks(d1: D1Database, ...customer_ids: string[]): Pro
   const [owners, wrong_dues, wrong_receipts, invoices] = (await d1.batch(statements)).map(({ results }) => results);
   expect(owners).toHaveLength(customer_ids.length);
   for (const owner of owners as Owner[]) {
-    const { outstanding_balance, credit_balance, last_payment_date } = owner;
-    expect({ outstanding_balance, credit_balance, last_payment_date }).toEqual({
+    const { outstanding_balance, credit_balance, overdue_balance, payment_status, last_payment_date } = owner;
+    expect({ outstanding_balance, credit_balance, overdue_balance, payment_status, last_payment_date }).toEqual({
       outstanding_balance: owner.owed,
+      overdue_balance: owner.late,
+      payment_status: owner.late > 0 ? 'overdue' : owner.owed > 0 ? 'pending' : 'paid',
       credit_balance: owner.received - owner.used,
       last_payment_date: owner.last_received,
     });

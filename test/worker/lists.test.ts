@@ -184,6 +184,7 @@ async function seedCustomers(count = 60): Promise<Seeded> {
     installation_date: pick(['2026-01-01', '2026-01-31', '2026-02-01', null], i + (i >> 2)),
     last_payment_date: pick(['2025-12-31', '2026-02-28', null], i + (i >> 3)),
     outstanding_balance: pick([0, 0, 150_000, 300_000, -5], i * 3 + (i >> 2)),
+    overdue_balance: pick([0, 150_000, 0], i + (i >> 2)),
     custom_fields: JSON.stringify(pick([{}, { blok: 'a' }, { blok: 'b', lantai: 2 }, { lantai: true }], i)),
     search_text: `budi ${i}`,
     created_at: START + pick([0, 1, 2, DAY, DAY + 1, -DAY, 12 * DAY], i * 5),
@@ -210,6 +211,7 @@ const customerModel = (rows: Row[], { plans, zones, routers }: Seeded): Model =>
     fc.oneof(exact('due_day', [1, 5, 15, 31, 2, 0, -1]), range('due_day', [1, 4, 5, 15, 31, 40])),
     fc.oneof(exact('installation_date', ['2026-01-31', '2026-02-02']), range('installation_date', ['2026-01-01', '2026-01-02', '2026-02-01', '0001-01-01', '9999-12-31'])), // prettier-ignore
     fc.oneof(exact('last_payment_date', ['2025-12-31']), range('last_payment_date', ['2025-12-31', '2026-01-01', '2026-02-28'])), // prettier-ignore
+    exact('payment_status', ['paid', 'pending', 'overdue']),
     fc.oneof(exact('outstanding_balance', [0, 150_000]), range('outstanding_balance', [-5, -4, 0, 1, 150_000, 300_000])), // prettier-ignore
     instants('created_at', [START, START + 1, START + DAY, START - 3 * DAY, START + 30 * DAY]),
     fc.constantFrom('a', 'b', 'c').map(value => ({

@@ -5,7 +5,16 @@ import type { CustomerRow } from './table.ts';
 
 const SECRETS = ['pppoe_password'];
 /** Derived from other columns, or from dues and receipts: telling of them twice helps nobody. */
-const DERIVED = ['search_text', 'phone_e164', 'updated_at', 'account_version', 'outstanding_balance', 'credit_balance'];
+const DERIVED = [
+  'search_text',
+  'phone_e164',
+  'updated_at',
+  'account_version',
+  'outstanding_balance',
+  'credit_balance',
+  'overdue_balance',
+  'payment_status',
+];
 
 type Told = Pick<CustomerRow, 'id'> & Partial<CustomerRow>;
 

@@ -19,6 +19,7 @@ import {
   CONNECTION_TYPES,
   customers,
   CUSTOMER_STATUSES,
+  PAYMENT_STANDINGS,
   type CustomerRow,
 } from './table.ts';
 
@@ -53,6 +54,7 @@ export const customer_list = list({
     installation_date: within(customers.installation_date, z.iso.date()),
     last_payment_date: within(customers.last_payment_date, z.iso.date()),
     outstanding_balance: within(customers.outstanding_balance, queryInt()),
+    payment_status: exactly(customers.payment_status, z.enum(PAYMENT_STANDINGS)),
     created_at: during(customers.created_at),
   },
   dynamic: {

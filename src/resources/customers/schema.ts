@@ -14,7 +14,14 @@ import {
   MASK,
   secretText,
 } from '../../http/fields.ts';
-import { BILLING_TYPES, CONNECTION_TYPES, CUSTOMER_STATUSES, SUSPENSION_REASONS, type CustomerRow } from './table.ts';
+import {
+  BILLING_TYPES,
+  CONNECTION_TYPES,
+  CUSTOMER_STATUSES,
+  PAYMENT_STANDINGS,
+  SUSPENSION_REASONS,
+  type CustomerRow,
+} from './table.ts';
 
 export const CustomerStatus = z.enum(CUSTOMER_STATUSES);
 
@@ -104,6 +111,10 @@ export const Customer = z
     last_payment_date: DateText.nullable(),
     outstanding_balance: z.int(),
     credit_balance: z.int(),
+    overdue_balance: z.int().describe('What of the outstanding balance is past its date.'),
+    payment_status: z
+      .enum(PAYMENT_STANDINGS)
+      .describe('`paid`: nothing is owed; `pending`: nothing that is past its date.'),
     router_id: Id.nullable(),
     connection_type: z.enum(CONNECTION_TYPES),
     pppoe_username: z.string().nullable(),
@@ -125,6 +136,7 @@ export function toCustomer(row: Omit<CustomerRow, 'search_text'>): z.input<typeo
     ...row,
     photo_url: photoUrl(row.photo_key, 'photo'),
     house_photo_url: photoUrl(row.house_photo_key, 'house_photo'),
+    payment_status: row.payment_status ?? 'paid',
     pppoe_password: has_password ? MASK : null,
     has_password,
   };

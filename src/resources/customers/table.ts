@@ -1,3 +1,4 @@
+import { sql } from 'drizzle-orm';
 import { integer, real, sqliteTable, text } from 'drizzle-orm/sqlite-core';
 import { bool, date, id, instant, json, timestamps } from '../../db/columns.ts';
 
@@ -5,6 +6,8 @@ export const CUSTOMER_STATUSES = ['pending_activation', 'active', 'suspended', '
 export const BILLING_TYPES = ['prepaid', 'postpaid'] as const;
 export const CONNECTION_TYPES = ['pppoe', 'hotspot', 'static'] as const;
 export const SUSPENSION_REASONS = ['overdue', 'manual', 'quota', 'abuse'] as const;
+
+export const PAYMENT_STANDINGS = ['paid', 'pending', 'overdue'] as const;
 
 export type CustomFields = Record<string, string | number | boolean | null>;
 
@@ -46,6 +49,12 @@ export const customers = sqliteTable('customers', {
   last_payment_date: date('last_payment_date'),
   outstanding_balance: integer('outstanding_balance').notNull().default(0),
   credit_balance: integer('credit_balance').notNull().default(0),
+  /** What of the outstanding balance is past its date. */
+  overdue_balance: integer('overdue_balance').notNull().default(0),
+  /** From the balances. */
+  payment_status: text('payment_status')
+    .$type<(typeof PAYMENT_STANDINGS)[number]>()
+    .generatedAlwaysAs(sql``),
   /** Rises with each change of its dues and receipts: who decides on them is told when they changed meanwhile. */
   account_version: integer('account_version').notNull().default(0),
   router_id: text('router_id'),

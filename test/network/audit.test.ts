@@ -52,7 +52,7 @@ const UNTOLD = new Set(
   `id plan_id created_at updated_at search_text phone_e164 last_login_at last_heartbeat_at last_seen_at last_error revision
   identity board_name version status_at last_report_ms spool_id spool_number last_measured_at latency_ms used used_at
   status:routers status:bridges opened_at:alerts resolved_at:alerts circuit generation attempts next_attempt_at
-  account_version outstanding_balance credit_balance last_payment_date period unallocated idempotency_key
+  account_version outstanding_balance credit_balance overdue_balance payment_status last_payment_date period unallocated idempotency_key
   invoice_id:customer_plan_changes carried_to:invoices lines:invoices`.split(/\s+/),
 );
 /** Whose status is observed: each change of it is told by `router.status` and its like, or with what people changed. */
