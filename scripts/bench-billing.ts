@@ -81,6 +81,30 @@ async function pay(client: RukunClient): Promise<void> {
   tell('a payment at the counter, of a part of a due', await costOf(last), median(times));
 }
 
+/** What pages of money cost, with an invoice and a due of each customer there. */
+async function readLists({ url }: BenchNetwork, token: string, month: string): Promise<void> {
+  const routes = [
+    '/payments',
+    '/payments?page=900',
+    '/payments?status=pending',
+    `/payments?period=${month}&page=500`,
+    '/payments/stats',
+    '/invoices',
+    `/invoices?period=${month}`,
+    '/receipts',
+    '/customers?payment_status=pending',
+  ];
+  say('pages of ten');
+  for (const route of routes) {
+    const began = performance.now();
+    const response = await fetch(`${url}/api/v1${route}`, { headers: { Authorization: `Bearer ${token}` } });
+    await response.arrayBuffer();
+    if (!response.ok) throw new Error(`${route}: ${response.status}`);
+    const ms = performance.now() - began;
+    tell(route, await costOf(response.headers.get('x-request-id')!), ms);
+  }
+}
+
 const network = await BenchNetwork.start(1, note);
 try {
   const client = await network.signUp('bench-billing');
@@ -92,6 +116,8 @@ try {
   await run(client, next, 'a month');
   await run(client, next, 'the same month again');
   await pay(client);
+  const { session } = await network.signIn('bench-billing');
+  await readLists(network, session.access_token, next);
 } finally {
   await network.stop();
 }
