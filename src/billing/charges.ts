@@ -51,7 +51,7 @@ export interface Subscription extends BillingTerms {
   changes: readonly FeeChange[];
   suspensions: readonly Suspension[];
   carried: readonly Carried[];
-  /** The month before had an invoice, be it void. */
+  /** The month before had an invoice of its own, be it void. */
   month_before_invoiced: boolean;
 }
 
@@ -217,5 +217,19 @@ export function chargePeriod(subscription: Subscription, period: Period, terms: 
     carried_over,
     billed_changes: happened.map(({ id }) => id),
     carried_from: subscription.carried.map(({ invoice_id }) => invoice_id),
+  };
+}
+
+/** Nothing: the days of this month are on the next one's invoice, as its first ones. */
+export function chargeNothing(next: { number: string }, period: Period, { locale }: ChargeTerms): Charges {
+  return {
+    lines: [line(wordsOf(locale).chargedWith(next.number), 0)],
+    service_from: firstDay(addMonths(period, 1)),
+    subtotal: 0,
+    tax: 0,
+    total: 0,
+    carried_over: 0,
+    billed_changes: [],
+    carried_from: [],
   };
 }

@@ -11,7 +11,7 @@ import { payments, type PaymentRow } from '../resources/payments/table.ts';
 import { receipt_allocations, type AllocationRow } from '../resources/receipts/table.ts';
 import type { SettingsRow } from '../resources/settings/table.ts';
 import { actingUser, splitDue } from './account.ts';
-import { chargePeriod, type Charges, type ChargeTerms } from './charges.ts';
+import { chargeNothing, chargePeriod, type Charges, type ChargeTerms } from './charges.ts';
 import { UNTOLD_OF_INVOICE, UNTOLD_OF_PAYMENT } from './events.ts';
 import { seriesOf } from './numbers.ts';
 import { dueDateOf, formatPeriod, lastDay, addMonths, type Period } from './periods.ts';
@@ -40,9 +40,9 @@ export function termsOf(ctx: Context, settings: SettingsRow): ChargeTerms {
   return { tax_rate_bp, bill_suspended_periods, locale: ctx.tenant.locale, today: businessDate(ctx) };
 }
 
-/** The tail of this month is charged with the next one's already. */
-const isChargedByNext = ({ invoices: found }: KnownOfCustomer, period: Period): boolean =>
-  found.some(
+/** The next month's invoice, where it charges the tail of this one already. */
+const findChargedBy = ({ invoices: found }: KnownOfCustomer, period: Period) =>
+  found.find(
     invoice =>
       invoice.status !== 'void' &&
       invoice.period === formatPeriod(addMonths(period, 1)) &&
@@ -58,9 +58,20 @@ export function draftInvoice(
   terms: ChargeTerms,
 ): Draft | Refusal {
   if (candidate.fee === null) return 'unpriced';
-  if (isChargedByNext(known, period)) return 'charged_already';
+  if (findChargedBy(known, period)) return 'charged_already';
   const charges = chargePeriod(toSubscription(ctx, candidate, candidate.fee, known, period), period, terms);
   if (!charges) return 'nothing_to_charge';
+  return toDraft(ctx, candidate, known, period, terms, charges);
+}
+
+function toDraft(
+  ctx: Context,
+  candidate: Candidate,
+  known: KnownOfCustomer,
+  period: Period,
+  terms: ChargeTerms,
+  charges: Charges,
+): Draft {
   const invoice = makeInvoice(ctx, candidate, period, terms, charges);
   const { billed_changes, carried_from } = charges;
   return { candidate, invoice, ...makeDue(ctx, invoice, candidate, known), billed_changes, carried_from };
@@ -274,9 +285,14 @@ export async function draftBatch(
   const ids = wanted.map(({ candidate }) => candidate.id);
   const knownOf = groupFacts(await read(ctx, ...selectFacts(ctx, ids, from)));
   for (const { candidate, period } of wanted) {
-    const draft = draftInvoice(ctx, candidate, knownOf(candidate.id), period, terms);
+    const known = knownOf(candidate.id);
+    const draft = draftInvoice(ctx, candidate, known, period, terms);
     if (draft === 'unpriced') batch.unpriced.push(candidate);
-    else if (typeof draft !== 'string') batch.drafts.push(draft);
+    else if (draft === 'charged_already') {
+      // each who is served has an invoice of the month, and this one says where its days are
+      const charges = chargeNothing(findChargedBy(known, period)!, period, terms);
+      batch.drafts.push(toDraft(ctx, candidate, known, period, terms, charges));
+    } else if (draft !== 'nothing_to_charge') batch.drafts.push(draft);
   }
   return batch;
 }

@@ -7,7 +7,7 @@ import { invoices } from '../resources/invoices/table.ts';
 import { receipts } from '../resources/receipts/table.ts';
 import { service_plans } from '../resources/service-plans/table.ts';
 import type { FeeChange, Subscription } from './charges.ts';
-import { addMonths, firstDay, formatPeriod, type Period } from './periods.ts';
+import { addMonths, firstDay, formatPeriod, lastDay, parsePeriod, type Period } from './periods.ts';
 
 /** What an invoice is made from, for many customers at once: one read for who they are, one for all about them. */
 
@@ -57,9 +57,9 @@ const in_list = (column: SQL | unknown, ids: readonly string[]): SQL =>
 export function selectFacts(ctx: Context, ids: readonly string[], from: Period) {
   const { orm } = ctx.db;
   const since = firstDay(addMonths(from, -1));
-  // those issued since charge the new fee by themselves
+  // those issued since charge the new fee by themselves; one that begins after its month charges nothing
   const standing = sql`FROM invoices AS i WHERE i.customer_id = ${customer_plan_changes.customer_id} AND i.status <> 'void'
-    AND i.created_at <= ${customer_plan_changes.applied_at}`;
+    AND i.created_at <= ${customer_plan_changes.applied_at} AND substr(i.service_from, 1, 7) <= i.period`;
   // an invoice of the first months charges the rest of the month before, too
   const months = sql<string>`(SELECT json_group_array(month) FROM (
     SELECT i.period AS month ${standing} UNION SELECT substr(i.service_from, 1, 7) ${standing})
@@ -219,7 +219,9 @@ export function toSubscription(
     carried: known.invoices
       .filter(invoice => invoice.carried_over < 0 && invoice.carried_to === null && invoice.status !== 'void')
       .map(({ id, number, carried_over }) => ({ invoice_id: id, number, amount: carried_over })),
-    month_before_invoiced: known.invoices.some(invoice => invoice.period === before),
+    month_before_invoiced: known.invoices.some(
+      ({ period: of, service_from }) => of === before && service_from <= lastDay(parsePeriod(before)),
+    ),
   };
 }
 

@@ -17,6 +17,7 @@ const WORDS = {
     change: 'Ganti paket',
     carried: 'Sisa potongan dari',
     carries: 'Dipotong pada tagihan berikutnya',
+    charged_with: 'Sudah ditagih dengan',
     purposes: {
       monthly_subscription: 'Langganan',
       installation: 'Pemasangan',
@@ -31,6 +32,7 @@ const WORDS = {
     change: 'Change of plan',
     carried: 'Left to deduct from',
     carries: 'Deducted from the next invoice',
+    charged_with: 'Charged with',
     purposes: {
       monthly_subscription: 'Subscription',
       installation: 'Installation',
@@ -48,6 +50,7 @@ export interface LineWords {
   span(plan: string, span: Span): string;
   change(from: string, to: string, span: Span): string;
   carried(number: string): string;
+  chargedWith(number: string): string;
 }
 
 export function wordsOf(locale: string): LineWords {
@@ -67,5 +70,6 @@ export function wordsOf(locale: string): LineWords {
     span: (plan, days) => `${plan}, ${span(days)}`,
     change: (from, to, days) => `${words.change} ${from} → ${to}, ${span(days)}`,
     carried: number => `${words.carried} ${number}`,
+    chargedWith: number => `${words.charged_with} ${number}`,
   };
 }

@@ -197,6 +197,24 @@ describe('billing runs', () => {
     expect(told).toBe(2600);
   });
 
+  test('P22c the months of a newcomer, billed in the wrong order: each has one invoice, and each day is charged once', async () => {
+    const { tenant, plan } = await makeSubscriber();
+    await goTo(tenant, '2026-11-16');
+    const { id } = await tenant.addCustomer(plan.id);
+    await tenant.post(`/customers/${id}/activate`);
+    for (const period of ['2026-12', '2026-11', '2026-12', '2026-11']) await run(tenant, period);
+    const standing = async () =>
+      (await tenant.get('/invoices', { customer_id: id }))
+        .filter(({ status }: any) => status !== 'void')
+        .map(({ period_month, total, status }: any) => [period_month, total, status])
+        .sort();
+    expect(await standing()).toEqual([[11, 0, 'paid'], [12, 225_000, 'pending']]); // prettier-ignore
+    const [december] = await tenant.get('/invoices', { customer_id: id, period: '2026-12' });
+    await tenant.post(`/invoices/${december.id}/void`, { reason: 'salah' });
+    await run(tenant, '2026-12', { reissue_void: true });
+    expect(await standing()).toEqual([[11, 0, 'paid'], [12, 225_000, 'pending']]); // prettier-ignore
+  });
+
   test('who has no price is reported, not billed; a voided month only when told to', async () => {
     const { tenant, plan, id } = await makeSubscriber();
     await query(tenant, 'UPDATE service_plans SET price = NULL WHERE id = ?', plan.id);

@@ -71,13 +71,18 @@ function amountsOf(account: Account, period: Period): { amounts: number[]; from:
 function firstMonthBefore({ terms, activated_on, invoices }: Account, period: Period): Period | null {
   const before = monthsAfter(period, -1);
   if (terms.billing_type !== 'prepaid' || !samePeriod(periodOf(activated_on), before)) return null;
-  if (invoices.some(invoice => samePeriod(invoice.period, before))) return null;
+  // one that says that its days are on this one's charges none of them
+  const isOfThen = ({ period: of, charged }: Invoice) => samePeriod(of, before) && charged.service_from <= daysOf(before).at(-1)!; // prettier-ignore
+  if (invoices.some(isOfThen)) return null;
   return dueDateOf(before, terms) <= activated_on ? before : null;
 }
 
 /** Those that charged for days after the change what was paid before it; one that was made since charges the new fee. */
 const chargedBefore = ({ from, after }: PlanChange, standing: Invoice[]): Invoice[] =>
-  standing.filter(invoice => tellPeriod(invoice.period) >= from.slice(0, 7) && invoice.after < after);
+  standing.filter(
+    ({ period, after: made, charged }) =>
+      tellPeriod(period) >= from.slice(0, 7) && made < after && charged.service_from <= daysOf(period).at(-1)!,
+  );
 
 /** The difference for the days that were left of what they charged: a month, or the rest of the one before as well. */
 function adjustments(account: Account, change: PlanChange, invoices: Invoice[]): number[] {
@@ -109,6 +114,13 @@ export interface Bill {
   carried: Invoice[];
 }
 
+/** The month after has its days as its first ones. */
+export const isChargedByNext = (period: Period, standing: Invoice[]): boolean =>
+  standing.some(
+    ({ period: of, charged }) =>
+      samePeriod(of, monthsAfter(period, 1)) && charged.service_from <= daysOf(period).at(-1)!,
+  );
+
 /** Null where there is no day to charge, or it isn't known yet. `standing`: invoices that aren't void. */
 export function chargesOf(
   account: Account,
@@ -122,8 +134,7 @@ export function chargesOf(
   // who pays ahead isn't asked before the line is back; of a month that isn't over the days aren't known
   const is_waiting = terms.billing_type === 'prepaid' || last_day >= today;
   if (status === 'suspended' && !settings.bill_suspended_periods && is_waiting) return null;
-  const next = standing.find(invoice => samePeriod(invoice.period, monthsAfter(period, 1)));
-  if (next && next.charged.service_from <= last_day) return null;
+  if (isChargedByNext(period, standing)) return null;
   const own = amountsOf(account, period);
   if (own.from === null) return null;
   const before = firstMonthBefore(account, period);

@@ -1,5 +1,13 @@
-import { chargesOf, type Charged, isBuiltOn, type PlanChange, type Suspension } from './charges.ts';
-import { dueDateOf, type Period, periodsDueBetween, plusDays, samePeriod } from './calendar.ts';
+import { chargesOf, type Charged, isBuiltOn, isChargedByNext, type PlanChange, type Suspension } from './charges.ts';
+import {
+  dueDateOf,
+  monthsAfter,
+  type Period,
+  periodsDueBetween,
+  tellPeriod,
+  plusDays,
+  samePeriod,
+} from './calendar.ts';
 
 /**
  * What a customer's account must be, written from the specification and simple enough to be believed: plain data, one
@@ -279,6 +287,13 @@ export function voidInvoice(account: Account, invoice: Invoice, today: string): 
 /** A run leaves alone what has an invoice of the period, also one that was voided. */
 export function runBilling(account: Account, period: Period, today: string, options: Billing = {}): void {
   if (account.invoices.some(invoice => samePeriod(invoice.period, period))) return;
+  if (isChargedByNext(period, standingOf(account))) {
+    const service_from = `${tellPeriod(monthsAfter(period, 1))}-01`;
+    const charged = { subtotal: 0, tax: 0, total: 0, service_from, carried_over: 0 };
+    const due_date = dueDateOf(period, account.terms);
+    account.invoices.push({ id: null, period, due_date, issue_date: today, is_void: false, charged, carried_to: null, after: account.happened++ }); // prettier-ignore
+    return;
+  }
   try {
     bill(account, period, today, options);
   } catch (error) {
