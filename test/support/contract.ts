@@ -96,7 +96,7 @@ const KNOWN: Record<string, unknown> = {
   slug: 'isp-contract',
   public_key: { kty: 'EC', crv: 'P-256', x: 'x'.repeat(43), y: 'y'.repeat(43) },
   ranges: '192.168.7.2-192.168.7.254',
-  period: '2026-11',
+  period: new Date().toISOString().slice(0, 7),
   invoice_number_pattern: 'F/{year}/{number}',
   receipt_number_pattern: 'K/{year}/{number}',
   batch: sampleBatch(),
