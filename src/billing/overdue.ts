@@ -21,7 +21,7 @@ export async function markOverdue(ctx: Context): Promise<void> {
   const late = sql`SELECT id FROM payments WHERE status = 'pending' AND due_date < ${businessDate(ctx)}
     ORDER BY due_date, id LIMIT ${MOST_AT_ONCE}`;
   for (;;) {
-    const [found] = await runTogether(ctx.db, [ctx.db.orm.all(sql`${late} OFFSET 0`)]);
+    const [found] = await runTogether(ctx.db, [ctx.db.orm.all(late)]);
     if (found.length === 0) return;
     const tell = insertEventsFrom(
       ctx,
@@ -46,12 +46,15 @@ export async function useCredits(ctx: Context): Promise<void> {
       ORDER BY updated_at, id LIMIT ${MOST_CREDITS + 1}`),
   ]);
   for (const { id } of found.slice(0, MOST_CREDITS))
-    await tryAgain(async () => {
-      const account = await readAccount(ctx, id);
-      if (account.dues.length > 0 && account.credits.length > 0)
-        await useCredit(ctx, account, account.dues, { most: Number.MAX_SAFE_INTEGER, reference_number: null });
-    });
+    // whoever has money here isn't cut, so that one who fails can wait for the next day
+    await tryAgain(() => useCreditOf(ctx, id)).catch(error => logFailure({ job: 'use-credits', customer: id }, error));
   if (found.length > MOST_CREDITS) await ctx.env.JOBS_QUEUE.send({ tenant_id: ctx.tenant.id, kind: 'daily' });
+}
+
+async function useCreditOf(ctx: Context, id: string): Promise<void> {
+  const account = await readAccount(ctx, id);
+  if (account.dues.length > 0 && account.credits.length > 0)
+    await useCredit(ctx, account, account.dues, { most: Number.MAX_SAFE_INTEGER, reference_number: null });
 }
 
 const MOST_RACES = 10;
