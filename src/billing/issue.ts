@@ -288,11 +288,12 @@ export async function draftBatch(
     const known = knownOf(candidate.id);
     const draft = draftInvoice(ctx, candidate, known, period, terms);
     if (draft === 'unpriced') batch.unpriced.push(candidate);
-    else if (draft === 'charged_already') {
-      // each who is served has an invoice of the month, and this one says where its days are
+    else if (typeof draft !== 'string') batch.drafts.push(draft);
+    else if (draft === 'charged_already' && terms.notice_days === undefined) {
+      // of a run each who is served has an invoice of the month: this one says where its days are
       const charges = chargeNothing(findChargedBy(known, period)!, period, terms);
       batch.drafts.push(toDraft(ctx, candidate, known, period, terms, charges));
-    } else if (draft !== 'nothing_to_charge') batch.drafts.push(draft);
+    }
   }
   return batch;
 }

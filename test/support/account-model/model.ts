@@ -287,7 +287,7 @@ export function voidInvoice(account: Account, invoice: Invoice, today: string): 
 /** A run leaves alone what has an invoice of the period, also one that was voided. */
 export function runBilling(account: Account, period: Period, today: string, options: Billing = {}): void {
   if (account.invoices.some(invoice => samePeriod(invoice.period, period))) return;
-  if (isChargedByNext(period, standingOf(account))) {
+  if (options.notice_days === undefined && isChargedByNext(period, standingOf(account))) {
     const service_from = `${tellPeriod(monthsAfter(period, 1))}-01`;
     const charged = { subtotal: 0, tax: 0, total: 0, service_from, carried_over: 0 };
     const due_date = dueDateOf(period, account.terms);
