@@ -1,4 +1,4 @@
-import { cpSync, mkdirSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readFileSync, renameSync } from 'node:fs';
 import path from 'node:path';
 
 /**
@@ -14,6 +14,14 @@ const FILES = {
   'dejavu-fonts-ttf/ttf': ['DejaVuSans.ttf', 'DejaVuSans-Bold.ttf'],
 };
 
+/** Another program may read it, or make it, at this moment: it is there as a whole, or not yet. */
+function provide(source, target) {
+  if (existsSync(target) && readFileSync(source).equals(readFileSync(target))) return;
+  const unfinished = `${target}.${process.pid}`;
+  copyFileSync(source, unfinished);
+  renameSync(unfinished, target);
+}
+
 mkdirSync(TARGET, { recursive: true });
 for (const [folder, files] of Object.entries(FILES))
-  for (const file of files) cpSync(path.join(ROOT, 'node_modules', folder, file), path.join(TARGET, file));
+  for (const file of files) provide(path.join(ROOT, 'node_modules', folder, file), path.join(TARGET, file));

@@ -1,4 +1,6 @@
 import './quiet-env.ts';
+// once: the two would write the same files at the same moment
+import './build-assets.mjs';
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { endWithParent } from './run-child.ts';
