@@ -34,7 +34,8 @@ const inWorkers = (name: string): TestProjectConfiguration => ({
     // one workerd for all files; setup.ts empties all storage before each test
     isolate: false,
     maxWorkers: 1,
-    testTimeout: 60_000,
+    // two halves run side by side, on machines that are busy with others
+    testTimeout: 240_000,
   },
 });
 
@@ -49,7 +50,7 @@ export default defineConfig({
           name: 'node',
           include: ['test/node/**/*.test.ts', 'bridge/test/**/*.test.ts'],
           environment: 'node',
-          testTimeout: 60_000,
+          testTimeout: 180_000,
         },
       },
     ],
