@@ -173,11 +173,10 @@ export function writeDrafts(ctx: Context, drafts: readonly Draft[], pattern: str
   const if_paid = {
     only: (of: (key: string) => SQL) => sql`EXISTS (SELECT 1 FROM payments WHERE id = ${of('payment_id')})`,
   };
-  const strip = ({ period: _period, ...row }: PaymentRow) => row;
-  const dues = drafts.flatMap(draft => draft.payments.map(strip));
+  const dues = drafts.flatMap(draft => draft.payments);
   return [
     ...insertInvoices(ctx, drafts, pattern),
-    ...insertMany(db, payments, dues as PaymentRow[], if_issued),
+    ...insertMany(db, payments, dues, if_issued),
     ...insertMany(db, receipt_allocations, drafts.flatMap(draft => draft.allocations), if_paid), // prettier-ignore
     ...markCharged(ctx, 'customer_plan_changes', 'invoice_id', drafts, draft => draft.billed_changes),
     ...markCharged(ctx, 'invoices', 'carried_to', drafts, draft => draft.carried_from),
@@ -234,20 +233,18 @@ function markCharged(
   );
 }
 
-/** Told of as changes of dues that stood before. */
+/** Told of as changes of dues that stood before; not those of an invoice that was skipped. */
 function attachRecorded(ctx: Context, drafts: readonly Draft[]): Write[] {
-  return json(drafts.flatMap(draft => draft.attached)).flatMap(chunk => {
-    const theirs = sql`id IN (SELECT value FROM json_each(${chunk})) AND invoice_id IS NOT NULL`;
-    return [
-      ...markCharged(ctx, 'payments', 'invoice_id', drafts, draft => draft.attached),
-      insertEventsFrom(
-        ctx,
-        { type: 'payment.updated', action: 'update' },
-        sql`SELECT id AS entity_id, customer_id, json_object('invoice_id', json_array(NULL, invoice_id)) AS changes
-          FROM payments WHERE ${theirs}`,
-      ),
-    ];
-  });
+  const pairs = json(drafts.flatMap(draft => draft.attached.map(id => [id, draft.invoice.id])));
+  const tell = pairs.map(chunk =>
+    insertEventsFrom(
+      ctx,
+      { type: 'payment.updated', action: 'update' },
+      sql`SELECT p.id AS entity_id, p.customer_id, json_object('invoice_id', json_array(NULL, p.invoice_id)) AS changes
+        FROM json_each(${chunk}) AS v JOIN payments AS p ON p.id = v.value ->> 0 AND p.invoice_id = v.value ->> 1`,
+    ),
+  );
+  return [...markCharged(ctx, 'payments', 'invoice_id', drafts, draft => draft.attached), ...tell];
 }
 
 /** How many customers are decided on at once. */

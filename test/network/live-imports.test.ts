@@ -508,3 +508,28 @@ describe('undoing an import', () => {
     await allInSync(world);
   });
 });
+
+test('with generate_bills who came onto a priced plan is invoiced for the month, and who has no price is reported', async () => {
+  await loadOnRouter(ROUTER);
+  const world = await NetworkTenant.make();
+  const { tenant } = world;
+  await tenant.addPlan({
+    name: 'Hemat',
+    profile_name: 'p10',
+    price: 123_000,
+    download_kbps: 10_000,
+    upload_kbps: 2000,
+  });
+  const { import_id, job } = await importLive(world, 'secrets', { generate_bills: true });
+  expect(job.status).toBe('completed');
+  const [run] = await tenant.get('/jobs', { kind: 'billing_run' });
+  expect(run.subject_id).toBe(import_id);
+  const billed = await waitForJob(tenant, run.id);
+  const customers = await tenant.get('/customers', { per_page: 100 });
+  const priced = customers.filter((customer: any) => customer.monthly_fee !== null);
+  expect(priced.map((customer: any) => [customer.pppoe_username, customer.monthly_fee])).toEqual([['budi', 123_000]]);
+  expect([billed.succeeded, billed.failed]).toEqual([1, customers.length - 1]);
+  const invoices = await tenant.get('/invoices');
+  expect(invoices.map((invoice: any) => invoice.customer_id)).toEqual([priced[0].id]);
+  expect((await tenant.call('POST', '/imports', { body: { router_id: world.router_id, kind: 'pools', generate_bills: true } })).status).toBe(400); // prettier-ignore
+});

@@ -197,6 +197,29 @@ describe('billing runs', () => {
     expect(told).toBe(2600);
   });
 
+  test('P45 P22c of an invoice that a run skips, since another was faster, nothing is told twice', async () => {
+    const { tenant, id } = await makeSubscriber();
+    const of_month = { customer_id: id, period_year: 2026, period_month: 11 };
+    const due = await tenant.post('/payments', { ...of_month, amount: 60_000 });
+    const d1 = await tenant.database();
+    const job_id = '00000000-0000-7000-8000-000000000001';
+    await d1
+      .prepare("INSERT INTO jobs (id, kind, status, result, created_at, updated_at) VALUES (?1, 'billing_run', 'queued', ?2, 1, 1)")
+      .bind(job_id, JSON.stringify({ period: '2026-11', reissue_void: false, import_id: null, cursor: '', skipped: 0, passes: 0 }))
+      .run(); // prettier-ignore
+    const invoice = () =>
+      callWith({}, 'POST', '/api/v1/invoices', { token: tenant.admin.token, body: { customer_id: id, period: '2026-11' } }); // prettier-ignore
+    // job, count, start, job, customers, facts: between those and the writing
+    const between = letIn(d1, 6, invoice);
+    expect(await consume('rukun-jobs', [{ tenant_id: tenant.id, kind: 'billing_run', job_id }])).toEqual(['ack']);
+    between.stop();
+    expect(between.happened).toBe(true);
+    expect(await tenant.get(`/jobs/${job_id}`)).toMatchObject({ status: 'completed', succeeded: 0 });
+    expect(await tenant.get('/invoices')).toHaveLength(1);
+    const told = await query(tenant, 'SELECT type FROM events WHERE entity_id = ? ORDER BY seq', due.id);
+    expect(told.map(({ type }) => type)).toEqual(['payment.created', 'payment.updated']);
+  });
+
   test('P22c the months of a newcomer, billed in the wrong order: each has one invoice, and each day is charged once', async () => {
     const { tenant, plan } = await makeSubscriber();
     await goTo(tenant, '2026-11-16');

@@ -9,7 +9,6 @@ import type { NewEvent } from '../../events/event.ts';
 import { PeriodText } from '../../http/fields.ts';
 import type { Resource } from '../../http/resource.ts';
 import { businessDate, toIso } from '../../lib/time.ts';
-import { selectSettings } from '../settings/index.ts';
 import { findJob, Job, jobs, toJob, type JobRow } from '../jobs/index.ts';
 
 const RunInput = z
@@ -67,7 +66,8 @@ const MOST_MONTHS_OFF = 12;
 
 /** The job is stored before we answer; the message only wakes it. */
 async function startRun(ctx: Context, sent: z.output<typeof RunInput>): Promise<JobRow> {
-  await read(ctx, selectSettings(ctx));
+  // nothing of the rows: whether the user may still act, and whether this was asked before
+  await read(ctx);
   const { period, reissue_void = false } = sent;
   const present = parsePeriod(businessDate(ctx));
   const [first, last] = [addMonths(present, -MOST_MONTHS_OFF), addMonths(present, MOST_MONTHS_OFF)].map(formatPeriod);
