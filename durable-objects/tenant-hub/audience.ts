@@ -55,7 +55,14 @@ function wantedBy({ role, events }: Listener): ReadonlySet<AnyEventName> {
   return wanted;
 }
 
-const encode = (messages: readonly LiveMessage[]) =>
+/** A message as it is sent: written once, however many get it. */
+export interface Encoded {
+  event: AnyEventName;
+  seq: number | undefined;
+  text: string;
+}
+
+export const encode = (messages: readonly LiveMessage[]): Encoded[] =>
   messages.map(message => ({ event: message.event, seq: message.seq, text: JSON.stringify(message) }));
 
 export class Audience<S extends Socket> {
@@ -70,6 +77,7 @@ export class Audience<S extends Socket> {
     }
   }
 
+  /** How many there are. */
   get size(): number {
     return this.#listeners.size;
   }
@@ -106,12 +114,12 @@ export class Audience<S extends Socket> {
   }
 
   /** What one listener missed. */
-  tellOne(socket: S, messages: readonly LiveMessage[], now: number): void {
+  tellOne(socket: S, messages: readonly Encoded[], now: number): void {
     const listener = this.#listeners.get(socket);
-    if (listener) this.#send(socket, listener, encode(messages), now);
+    if (listener) this.#send(socket, listener, messages, now);
   }
 
-  #send(socket: S, listener: Known, messages: ReturnType<typeof encode>, now: number): void {
+  #send(socket: S, listener: Known, messages: readonly Encoded[], now: number): void {
     if (listener.token_expires_at <= now) return this.expire(socket, now);
     const { wanted, position } = listener;
     try {

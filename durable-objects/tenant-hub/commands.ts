@@ -16,8 +16,11 @@ export const PONG = 'pong';
 export const Command = z
   .discriminatedUnion('type', [
     z
-      .strictObject({ type: z.literal('subscribe'), events: z.array(z.enum(EVENT_NAMES)).max(EVENT_NAMES.length) })
-      .describe('From now on only these; none: nothing.'),
+      .strictObject({
+        type: z.literal('subscribe'),
+        events: z.array(z.enum(EVENT_NAMES)).max(100).nullable().optional(),
+      })
+      .describe('From now on only these; an empty list: nothing; without one: all that your role may see.'),
     z
       .strictObject({ type: z.literal('auth'), token: z.string().min(1).max(4000) })
       .describe('A fresh access token of the same user: the socket lives as long as it.'),

@@ -2,33 +2,29 @@ import { DurableObject } from 'cloudflare:workers';
 import { isInGoodStanding, type Standing } from '../../src/auth/standing.ts';
 import { verifyAccessToken } from '../../src/auth/tokens.ts';
 import { makeAmbient, type Ambient, type Context } from '../../src/context.ts';
-import { runTogether, type Statement } from '../../src/db/session.ts';
+import { runTogether } from '../../src/db/session.ts';
 import type { Env } from '../../src/env.ts';
 import { AppError, unauthorized } from '../../src/errors.ts';
 import { Dispatcher, type Ports } from '../../src/events/dispatcher.ts';
 import { readLogged, selectHead, selectLogged, selectUserStanding, type LoggedEvent } from '../../src/events/log.ts';
-import type { AnyEventName } from '../../src/events/realtime/catalogue.ts';
-import { toMessage, type LiveMessage } from '../../src/events/realtime/translate.ts';
+import type { TransientName } from '../../src/events/realtime/catalogue.ts';
+import { toMessage } from '../../src/events/realtime/translate.ts';
 import { toIso } from '../../src/lib/time.ts';
 import { logFailure } from '../../src/log.ts';
 import { bearerToken, makeContext } from '../../src/tenancy/enter.ts';
 import { findTenant } from '../../src/tenancy/directory.ts';
 import { admit } from '../rate-limiter/sliding-log.ts';
-import { Audience, CLOSE, type Listener } from './audience.ts';
+import { Audience, CLOSE, encode } from './audience.ts';
+import { CatchUp, type Page, type Ports as CatchUpPorts } from './catch-up.ts';
 import { COMMAND_LIMIT, MOST_BYTES, PING, PONG, readCommand } from './commands.ts';
 import { CursorStore } from './cursors.ts';
 import { SOCKET_HEADER, type SocketOptions } from './protocol.ts';
 import { provisioning, REALTIME, realtime, type LogSubscriber } from './subscribers.ts';
 
 /** How many events are read at once. */
-const PAGE = 500;
-
-interface Missed {
-  standing: Standing | null;
-  events: LoggedEvent[];
-  /** The last event when that was read. */
-  head: number;
-}
+const MOST_AT_ONCE = 500;
+/** How many messages are handed to sockets in one turn. */
+const MOST_ON_THE_WAY = 20_000;
 
 /**
  * The tenant's hub: reads its log and brings each event to those who act on it (events/dispatcher.ts), the dashboards that
@@ -40,6 +36,7 @@ export class TenantHub extends DurableObject<Env> {
   readonly #audience: Audience<WebSocket>;
   readonly #cursors: CursorStore;
   readonly #dispatcher: Dispatcher<LoggedEvent>;
+  readonly #catch_up: CatchUp<WebSocket>;
   readonly #said = new WeakMap<WebSocket, number[]>();
   #tenant_id: string | undefined;
   #alarm_at: number | null = null;
@@ -52,6 +49,7 @@ export class TenantHub extends DurableObject<Env> {
     this.#cursors = new CursorStore(ctx.storage.kv);
     this.#tenant_id = ctx.storage.kv.get<string>('tenant_id');
     this.#dispatcher = new Dispatcher(this.#ports());
+    this.#catch_up = new CatchUp(this.#catchUpPorts());
     ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair(PING, PONG));
     void ctx.blockConcurrencyWhile(async () => {
       this.#alarm_at = await ctx.storage.getAlarm();
@@ -65,10 +63,13 @@ export class TenantHub extends DurableObject<Env> {
   }
 
   /** Tells those who are here, and nobody later. */
-  async publish(tenant_id: string, event: AnyEventName, data: Record<string, unknown>): Promise<void> {
+  async publish(tenant_id: string, event: TransientName, list: readonly Record<string, unknown>[]): Promise<void> {
     this.#remember(tenant_id);
     const now = Date.now();
-    this.#audience.tell([{ event, data, timestamp: toIso(now) }], now);
+    this.#audience.tell(
+      list.map(data => ({ event, data, timestamp: toIso(now) })),
+      now,
+    );
   }
 
   /** A socket: the Worker has checked that the request may be made; the token is looked at again, for what it says. */
@@ -79,25 +80,24 @@ export class TenantHub extends DurableObject<Env> {
     if (!claims) return new Response(null, { status: 401 });
     this.#remember(claims.tenant_id);
     const { since, events } = JSON.parse(request.headers.get(SOCKET_HEADER)!) as SocketOptions;
-    const listener: Listener = {
-      user_id: claims.actor.id,
-      role: claims.actor.role,
-      token_issued_at: claims.actor.token_issued_at,
-      token_expires_at: claims.expires_at,
-      events,
-      position: since ?? 0,
-      is_live: false,
-    };
+    const { id: user_id, role, token_issued_at } = claims.actor;
     const wakes = this.#wakes;
-    const missed = await this.#readMissed(listener, since === null);
-    if (!isInGoodStanding(missed.standing, listener)) return new Response(null, { status: 401 });
+    const context = await this.#open();
+    const [users, heads] = (await runTogether(context.db, [
+      selectUserStanding(context, user_id),
+      selectHead(context),
+    ])) as unknown as [Standing[], [{ head: number }]];
+    if (!isInGoodStanding(users[0] ?? null, claims.actor)) return new Response(null, { status: 401 });
+    const { head } = heads[0];
+    // who asks for nothing that was misses nothing of it; and what is beyond the end hasn't happened
+    const position = since === null ? head : Math.min(since, head);
     const { 0: client, 1: server } = new WebSocketPair();
     this.ctx.acceptWebSocket(server);
-    // nothing is missed by who asks for nothing that was; and what is beyond the end hasn't happened
-    const position = since === null ? missed.head : Math.min(since, missed.head);
-    this.#audience.set(server, { ...listener, position });
-    this.#advance(server, missed, wakes);
-    await this.#wakeAt(claims.expires_at);
+    const token_expires_at = claims.expires_at;
+    this.#audience.set(server, { user_id, role, token_issued_at, token_expires_at, events, position, is_live: false });
+    const is_there = position === head && this.#join(server, { messages: [], last_seq: head, is_last: true, wakes });
+    if (!is_there) this.ctx.waitUntil(this.#catch_up.add(server));
+    await this.#wakeAt(token_expires_at);
     return new Response(null, { status: 101, webSocket: client });
   }
 
@@ -147,7 +147,7 @@ export class TenantHub extends DurableObject<Env> {
     if (!listener) return;
     if (command.type === 'ping') return reply(socket, PONG, {});
     if (command.type === 'auth') return this.#renew(socket, command.token);
-    this.#audience.set(socket, { ...listener, events: command.events });
+    this.#audience.set(socket, { ...listener, events: command.events ?? null });
     const events = this.#audience.wantedOf(socket);
     const { position, is_live } = listener;
     reply(socket, 'subscribed', {
@@ -174,56 +174,65 @@ export class TenantHub extends DurableObject<Env> {
     reply(socket, 'authenticated', { expires_at: toIso(claims.expires_at) });
   }
 
-  /** One snapshot: whether the user may listen, and what they haven't got yet. */
-  async #readMissed({ user_id, position }: Listener, only_head: boolean): Promise<Missed> {
+  /** What comes after a position, unless it is known; with it, or after it, whether the user may listen. */
+  async #readMissed(socket: WebSocket, known: Page | null): Promise<{ page: Page; may_listen: boolean }> {
+    const wakes = this.#wakes;
+    const listener = this.#audience.find(socket)!;
     const context = await this.#open();
-    const statements = [
-      selectUserStanding(context, user_id),
-      selectHead(context),
-      ...(only_head ? [] : [selectLogged(context, position, PAGE)]),
-    ] as Statement[];
-    const [users, heads, events] = (await runTogether(context.db, statements)) as unknown[][];
-    return {
-      standing: (users as Standing[])[0] ?? null,
-      head: (heads as { head: number }[])[0]!.head,
-      events: readLogged(events ?? []),
+    const page_size = this.#pageSize();
+    const standing = selectUserStanding(context, listener.user_id);
+    const [users, rows] = (await runTogether(
+      context.db,
+      known ? [standing] : [standing, selectLogged(context, listener.position, page_size)],
+    )) as unknown[][];
+    const events = readLogged(rows ?? []);
+    const page = known ?? {
+      messages: encode(events.flatMap(event => toMessage(event) ?? [])),
+      last_seq: events.at(-1)?.seq ?? listener.position,
+      is_last: events.length < page_size,
+      wakes,
     };
+    return { page, may_listen: isInGoodStanding((users as Standing[])[0] ?? null, listener) };
   }
 
   /**
-   * Sends what was missed. With that the listener is as far as all others, and gets what comes from now on; else it goes on
-   * reading. In one turn: nothing can happen between the look and the joining.
+   * Once a listener is as far as all others, it gets what comes from now on. In one turn: nothing can happen between the look
+   * and the joining.
    */
-  #advance(socket: WebSocket, { events }: Missed, wakes: number): void {
-    const listener = this.#audience.find(socket)!;
-    this.#audience.tellOne(socket, toMessages(events), Date.now());
-    const position = events.at(-1)?.seq ?? listener.position;
-    const cursor = this.#cursors.read(REALTIME);
+  #join(socket: WebSocket, { messages, last_seq, is_last, wakes }: Page): boolean {
+    this.#audience.tellOne(socket, messages, Date.now());
+    const listener = this.#audience.find(socket);
+    if (!listener) return true;
     const is_first = !this.#audience.hasLive();
-    const is_live = events.length < PAGE && (is_first || position >= cursor.last_seq);
-    if (!this.#audience.find(socket)) return;
-    this.#audience.set(socket, { ...listener, position, is_live });
-    if (!is_live) return this.ctx.waitUntil(this.#catchUp(socket));
+    const is_live = is_last && (is_first || last_seq >= this.#cursors.read(REALTIME).last_seq);
+    this.#audience.set(socket, { ...listener, position: last_seq, is_live });
+    if (!is_live) return false;
     // while nobody listened the cursor stood still
-    if (is_first) this.#cursors.write(REALTIME, { last_seq: position, attempts: 0, retry_at: 0 }, true);
+    if (is_first) this.#cursors.write(REALTIME, { last_seq, attempts: 0, retry_at: 0 }, true);
     // what was committed since it was read was told to who was live by then
     if (this.#wakes !== wakes) this.ctx.waitUntil(this.#dispatch());
+    return true;
   }
 
-  async #catchUp(socket: WebSocket): Promise<void> {
-    const wakes = this.#wakes;
-    try {
-      const listener = this.#audience.find(socket);
-      if (!listener) return;
-      const missed = await this.#readMissed(listener, false);
-      const still = this.#audience.find(socket);
-      if (!still) return;
-      if (!isInGoodStanding(missed.standing, still)) return this.#audience.expire(socket, Date.now());
-      this.#advance(socket, missed, wakes);
-    } catch (error) {
-      logFailure({ hub: this.#tenant_id }, error);
-      this.#audience.end(socket, CLOSE.failed);
-    }
+  #catchUpPorts(): CatchUpPorts<WebSocket> {
+    return {
+      positionOf: socket => {
+        const listener = this.#audience.find(socket);
+        return listener && !listener.is_live ? listener.position : null;
+      },
+      read: (socket, known) => this.#readMissed(socket, known),
+      join: (socket, page) => this.#join(socket, page),
+      expire: socket => this.#audience.expire(socket, Date.now()),
+      fail: (socket, error) => {
+        logFailure({ hub: this.#tenant_id }, error);
+        this.#audience.end(socket, CLOSE.failed);
+      },
+    };
+  }
+
+  /** The more listen, the fewer events at once: what is on its way to all of them must fit into memory. */
+  #pageSize(): number {
+    return Math.max(20, Math.min(MOST_AT_ONCE, Math.floor(MOST_ON_THE_WAY / (1 + this.#audience.size))));
   }
 
   async #dispatch(): Promise<void> {
@@ -245,11 +254,12 @@ export class TenantHub extends DurableObject<Env> {
 
   #ports(): Ports<LoggedEvent> {
     return {
-      page_size: PAGE,
       readAfter: async seq => {
         const context = await this.#open();
-        const [rows] = await runTogether(context.db, [selectLogged(context, seq, PAGE)] as const);
-        return readLogged(rows);
+        const page_size = this.#pageSize();
+        const [rows] = await runTogether(context.db, [selectLogged(context, seq, page_size)] as const);
+        const events = readLogged(rows);
+        return { events, is_last: events.length < page_size };
       },
       readCursor: name => this.#cursors.read(name),
       writeCursor: (name, cursor, is_durable) => this.#cursors.write(name, cursor, is_durable),
@@ -291,8 +301,6 @@ export class TenantHub extends DurableObject<Env> {
     await this.ctx.storage.deleteAlarm();
   }
 }
-
-const toMessages = (events: readonly LoggedEvent[]): LiveMessage[] => events.flatMap(event => toMessage(event) ?? []);
 
 function reply(socket: WebSocket, event: string, data: Record<string, unknown>): void {
   socket.send(JSON.stringify({ event, data, timestamp: toIso(Date.now()) }));

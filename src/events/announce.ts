@@ -20,7 +20,8 @@ export function announce(ctx: Context): void {
 }
 
 /** Tells those who listen now, and nobody later: for what is over soon. */
-export function tellOnce<N extends TransientName>(ctx: Context, event: N, data: TransientData<N>): void {
-  const told = hubOf(ctx).publish(ctx.tenant.id, event, data);
+export function tellOnce<N extends TransientName>(ctx: Context, event: N, ...list: TransientData<N>[]): void {
+  if (list.length === 0) return;
+  const told = hubOf(ctx).publish(ctx.tenant.id, event, list);
   ctx.defer(told.catch((error: unknown) => logFailure({ hub: ctx.tenant.slug }, error)));
 }

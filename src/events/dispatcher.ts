@@ -34,10 +34,15 @@ export type Subscriber<E> = {
     }
 );
 
+/** The next events, in order. */
+export interface Page<E> {
+  events: readonly E[];
+  /** There were no more when this was read. */
+  is_last: boolean;
+}
+
 export interface Ports<E> {
-  /** The next events after that seq, in order; fewer than `page_size` when there are no more. */
-  readAfter(seq: number): Promise<readonly E[]>;
-  page_size: number;
+  readAfter(seq: number): Promise<Page<E>>;
   readCursor(subscriber: string): Cursor;
   /** `is_durable`: it must hold from this turn on, whatever ends us. Another one may be forgotten: it is behind then. */
   writeCursor(subscriber: string, cursor: Cursor, is_durable: boolean): void;
@@ -53,7 +58,7 @@ const BACKOFF: Backoff = { first_ms: 1000, most_ms: 5 * 60_000 };
 export class Dispatcher<E extends { seq: number }> {
   readonly #ports: Ports<E>;
   readonly #running = new Map<string, { is_woken: boolean; done: Promise<void> }>();
-  readonly #reads = new Map<number, Promise<readonly E[]>>();
+  readonly #reads = new Map<number, Promise<Page<E>>>();
 
   constructor(ports: Ports<E>) {
     this.#ports = ports;
@@ -85,13 +90,13 @@ export class Dispatcher<E extends { seq: number }> {
   }
 
   async #follow(subscriber: Subscriber<E>, run: { is_woken: boolean }): Promise<void> {
-    const { now, page_size, readCursor } = this.#ports;
+    const { now, readCursor } = this.#ports;
     try {
       while (readCursor(subscriber.name).retry_at <= now()) {
         run.is_woken = false;
         const page = await this.#read(readCursor(subscriber.name).last_seq);
         await this.#deliver(subscriber, page);
-        if (page.length < page_size && !run.is_woken) return;
+        if (page.is_last && !run.is_woken) return;
       }
     } catch (error) {
       this.#postpone(subscriber, error);
@@ -99,7 +104,7 @@ export class Dispatcher<E extends { seq: number }> {
   }
 
   /** Those that are equally far share a read. */
-  #read(seq: number): Promise<readonly E[]> {
+  #read(seq: number): Promise<Page<E>> {
     const known = this.#reads.get(seq);
     if (known) return known;
     const reading = this.#ports.readAfter(seq).finally(() => {
@@ -109,11 +114,11 @@ export class Dispatcher<E extends { seq: number }> {
     return reading;
   }
 
-  async #deliver(subscriber: Subscriber<E>, page: readonly E[]): Promise<void> {
+  async #deliver(subscriber: Subscriber<E>, { events }: Page<E>): Promise<void> {
     const { name } = subscriber;
     // it may have been moved on while we read
     const { last_seq, attempts } = this.#ports.readCursor(name);
-    const fresh = page.filter(({ seq }) => seq > last_seq);
+    const fresh = events.filter(({ seq }) => seq > last_seq);
     const wanted = fresh.filter(event => subscriber.wants(event));
     const moved: Cursor = { last_seq: fresh.at(-1)?.seq ?? last_seq, attempts: 0, retry_at: 0 };
     const is_durable = wanted.length > 0 || attempts > 0;

@@ -1,10 +1,10 @@
 import { eq, sql } from 'drizzle-orm';
 import type { Context } from '../context.ts';
-import { commit, RaceLost, updateRow } from '../db/commit.ts';
+import { RaceLost, updateRow } from '../db/commit.ts';
 import { runTogether } from '../db/session.ts';
 import { toIso } from '../lib/time.ts';
 import { imports } from '../resources/imports/table.ts';
-import { jobs, type JobRow } from '../resources/jobs/index.ts';
+import { commitProgress, jobs, type JobRow } from '../resources/jobs/index.ts';
 import { failImport } from './import-secrets.ts';
 
 /** A job whose every try ended with an internal error: it ends, and says how to start it again. */
@@ -47,7 +47,7 @@ async function stopUndo(ctx: Context, job: JobRow, record: typeof imports.$infer
     errors: [...job.errors, reason].slice(-100),
   };
   const open = { undone_at: null, undo_job_id: null };
-  await commit(ctx, [updateRow(ctx, jobs, job, ended), updateRow(ctx, imports, record, open)], {
+  await commitProgress(ctx, job, ended, [updateRow(ctx, imports, record, open)], {
     type: 'import.undo_failed',
     action: 'update',
     entity_id: record.id,
@@ -60,7 +60,7 @@ async function stopUndo(ctx: Context, job: JobRow, record: typeof imports.$infer
 async function stopRun(ctx: Context, job: JobRow): Promise<void> {
   const reason = `${STOPPED} POST /billing/run with the same period invoices who is left.`;
   const ended = { status: 'failed' as const, finished_at: toIso(ctx.now), errors: [...job.errors, reason].slice(-100) };
-  await commit(ctx, [updateRow(ctx, jobs, job, ended)], {
+  await commitProgress(ctx, job, ended, [], {
     type: 'billing.run_failed',
     action: 'update',
     entity_id: job.id,

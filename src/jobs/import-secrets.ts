@@ -1,7 +1,7 @@
 import { and, eq, sql } from 'drizzle-orm';
 import type { Context } from '../context.ts';
 import { chunkJson, insertMany } from '../db/bulk.ts';
-import { commit, RaceLost, updateRow, type Write } from '../db/commit.ts';
+import { RaceLost, type Write } from '../db/commit.ts';
 import { takeFromSequence } from '../db/sequences.ts';
 import { read, runTogether } from '../db/session.ts';
 import { AppError } from '../errors.ts';
@@ -12,7 +12,7 @@ import { formatCustomerCode, searchTextOf } from '../resources/customers/actions
 import { customerCreated } from '../resources/customers/events.ts';
 import { customers, type CustomerRow } from '../resources/customers/table.ts';
 import { import_items, imports } from '../resources/imports/table.ts';
-import { jobs, type JobRow } from '../resources/jobs/index.ts';
+import { commitProgress, jobs, tellProgress, type JobRow } from '../resources/jobs/index.ts';
 import { provisioning, UNTRIED, type ProvisioningRow } from '../resources/provisioning/table.ts';
 
 /** Creates the customers of an import, some hundred at a time; a run that stops goes on where it was. */
@@ -80,14 +80,13 @@ async function runChunk(ctx: Context, job: JobRow): Promise<void> {
     ...lost.map(item => [item.line, 'conflict', 'was taken by a customer meanwhile']),
   ];
   const writes: Write[] = [
-    updateRow(ctx, jobs, job, progress),
     ...insertMany(ctx.db, customers, rows),
     ...adoptSecrets(ctx, free, router_ids),
     ...raiseRevisions(ctx, router_ids),
     ...markItems(ctx, job.subject_id!, results),
   ];
   const events = rows.map(row => customerCreated(row, router_ids));
-  await commit(ctx, writes, ...events);
+  await commitProgress(ctx, job, progress, writes, ...events);
 }
 
 /** Ends the job where it is; what wasn't created says why. */
@@ -103,7 +102,7 @@ export async function failImport(ctx: Context, job: JobRow, reason: string): Pro
     .update(import_items)
     .set({ outcome: 'failed', reason, data: sql`NULL`, customer_id: null })
     .where(waiting);
-  await commit(ctx, [updateRow(ctx, jobs, job, ended), items], {
+  await commitProgress(ctx, job, ended, [items], {
     type: 'import.failed',
     action: 'update',
     entity_id: job.subject_id!,
@@ -117,9 +116,11 @@ async function finish(ctx: Context, job: JobRow, record: ImportRow): Promise<voi
   const period = businessDate(ctx).slice(0, 7);
   const is_billed = record.options.generate_bills === true && job.succeeded > 0;
   const run = is_billed ? makeRun(ctx, { period, reissue_void: false, import_id: record.id }) : null;
-  await commit(
+  await commitProgress(
     ctx,
-    [updateRow(ctx, jobs, job, done), ...(run ? [ctx.db.orm.insert(jobs).values(run)] : [])],
+    job,
+    done,
+    run ? [ctx.db.orm.insert(jobs).values(run)] : [],
     ...(run ? [runStarted(run)] : []),
     {
       type: 'import.completed',
@@ -128,7 +129,9 @@ async function finish(ctx: Context, job: JobRow, record: ImportRow): Promise<voi
       data: { succeeded: job.succeeded, failed: job.failed },
     },
   );
-  if (run) await wakeRun(ctx, run.id);
+  if (!run) return;
+  tellProgress(ctx, run);
+  await wakeRun(ctx, run.id);
 }
 
 function makeCustomer(ctx: Context, item: Item, customer_code: string, router_id: string | null): CustomerRow {

@@ -3,12 +3,12 @@ import { countIssued, draftBatch, termsOf, writeDrafts, type Selection } from '.
 import { parsePeriod } from '../billing/periods.ts';
 import { hasInvoice, isServedIn } from '../billing/subscriptions.ts';
 import type { Context } from '../context.ts';
-import { commit, RaceLost, updateRow } from '../db/commit.ts';
+import { RaceLost } from '../db/commit.ts';
 import { runTogether } from '../db/session.ts';
 import { toIso } from '../lib/time.ts';
 import type { BillingRun } from '../resources/billing/index.ts';
 import { customers } from '../resources/customers/table.ts';
-import { jobs, type JobRow } from '../resources/jobs/index.ts';
+import { commitProgress, jobs, type JobRow } from '../resources/jobs/index.ts';
 import { selectSettings, type SettingsRow } from '../resources/settings/index.ts';
 
 /**
@@ -56,7 +56,7 @@ async function takePart(ctx: Context, job: JobRow, settings: SettingsRow): Promi
   const reports = unpriced.map(
     ({ customer_code, plan_name }) => `${customer_code}: the plan "${plan_name}" has no price`,
   );
-  const progress = updateRow(ctx, jobs, job, {
+  const progress = {
     succeeded: sql`${jobs.succeeded} + ${issued}` as never,
     failed: job.failed + unpriced.length,
     errors: [...job.errors, ...reports].slice(0, MOST_ERRORS),
@@ -64,8 +64,8 @@ async function takePart(ctx: Context, job: JobRow, settings: SettingsRow): Promi
       { ...run, cursor: batch.cursor },
       sql`${run.skipped + batch.drafts.length} - ${issued}`,
     ) as never,
-  });
-  await commit(ctx, [...writeDrafts(ctx, batch.drafts, settings.invoice_number_pattern), progress]);
+  };
+  await commitProgress(ctx, job, progress, writeDrafts(ctx, batch.drafts, settings.invoice_number_pattern));
 }
 
 const resultAfter = (run: BillingRun, skipped: SQL): SQL =>
@@ -78,17 +78,17 @@ async function start(ctx: Context, job: JobRow, run: BillingRun): Promise<void> 
     ),
   ]);
   const started = { status: 'running' as const, started_at: toIso(ctx.now), total: counted!.total };
-  await commit(ctx, [updateRow(ctx, jobs, job, started)]);
+  await commitProgress(ctx, job, started);
 }
 
 async function finishPass(ctx: Context, job: JobRow, run: BillingRun): Promise<void> {
   if (run.skipped > 0 && run.passes < MOST_PASSES) {
     const next = { ...run, cursor: '', skipped: 0, passes: run.passes + 1 };
-    await commit(ctx, [updateRow(ctx, jobs, job, { result: next as never })]);
+    await commitProgress(ctx, job, { result: next as never });
     return;
   }
   const done = { status: 'completed' as const, finished_at: toIso(ctx.now) };
-  await commit(ctx, [updateRow(ctx, jobs, job, done)], {
+  await commitProgress(ctx, job, done, [], {
     type: 'billing.run_completed',
     action: 'update',
     entity_id: job.id,

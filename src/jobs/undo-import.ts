@@ -1,7 +1,7 @@
 import { and, eq, inArray, sql, type SQL } from 'drizzle-orm';
 import type { Context } from '../context.ts';
 import { chunkJson } from '../db/bulk.ts';
-import { commit, mustHold, RaceLost, updateRow, type Write } from '../db/commit.ts';
+import { commit, mustHold, RaceLost, type Write } from '../db/commit.ts';
 import { read, runTogether } from '../db/session.ts';
 import { AppError } from '../errors.ts';
 import { deletedChanges, insertEventsFrom, type NewEvent } from '../events/event.ts';
@@ -11,7 +11,7 @@ import { wakeProvisioning } from '../queues/wake.ts';
 import { customers } from '../resources/customers/table.ts';
 import { import_items, imports } from '../resources/imports/table.ts';
 import { ip_pools, type IpPoolRow } from '../resources/ip-pools/table.ts';
-import { jobs, type JobRow } from '../resources/jobs/index.ts';
+import { commitProgress, jobs, type JobRow } from '../resources/jobs/index.ts';
 import { provisioning } from '../resources/provisioning/table.ts';
 import { service_plans } from '../resources/service-plans/table.ts';
 
@@ -50,7 +50,7 @@ export async function runUndoJob(ctx: Context, job_id: string): Promise<void> {
 /** Ends the job where it is: what is in its way must be looked at by somebody. */
 async function fail(ctx: Context, job: JobRow, reason: string): Promise<void> {
   const ended = { status: 'failed' as const, finished_at: toIso(ctx.now), errors: [...job.errors, reason].slice(-100) };
-  await commit(ctx, [updateRow(ctx, jobs, job, ended)], {
+  await commitProgress(ctx, job, ended, [], {
     type: 'import.undo_failed',
     action: 'update',
     entity_id: job.subject_id!,
@@ -137,23 +137,14 @@ async function takeBackCustomers(ctx: Context, job: JobRow, record: ImportRow, i
   const router_ids = record.router_id === null ? [] : [record.router_id];
   const count = (outcome: string): SQL =>
     sql`(SELECT count(*) FROM import_items WHERE import_id = ${record.id} AND outcome = ${outcome})`;
-  const progress = updateRow(ctx, jobs, job, {
+  const progress: Partial<JobRow> = {
     status: 'running',
     started_at: job.started_at ?? toIso(ctx.now),
     succeeded: count('undone') as never,
     failed: count('kept') as never,
-  });
-  const writes = [
-    mark,
-    explain,
-    tell,
-    remove,
-    release,
-    remove_others,
-    ...raiseRevisions(ctx, router_ids),
-    progress,
-  ] as Write[];
-  await commit(ctx, writes);
+  };
+  const writes = [mark, explain, tell, remove, release, remove_others, ...raiseRevisions(ctx, router_ids)] as Write[];
+  await commitProgress(ctx, job, progress, writes);
   await wakeProvisioning(ctx, router_ids);
 }
 
@@ -189,7 +180,7 @@ async function forgetCustomers(ctx: Context, record: ImportRow): Promise<{ waiti
 /** A router that is away holds it up as long as it is: soon at first, then as the sweep comes round. */
 async function lookAgain(ctx: Context, job: JobRow): Promise<void> {
   // the sweep takes the oldest first: this one steps behind the others that stand still
-  await commit(ctx, [updateRow(ctx, jobs, job, { status: 'running' })]);
+  await commitProgress(ctx, job, { status: 'running' });
   const waited_s = (ctx.now - Date.parse(job.started_at ?? job.created_at)) / 1000;
   if (waited_s > 120) return;
   const message = { tenant_id: ctx.tenant.id, kind: 'import_undo' as const, job_id: job.id };
@@ -208,7 +199,8 @@ async function deletePlans(ctx: Context, record: ImportRow): Promise<string[]> {
     ctx.db.orm.select({ id: service_plans.id }).from(service_plans).where(and(made, is_free)),
   );
   const gone = new Set(free.map(plan => plan.id));
-  await deleteUntouched(ctx, service_plans, 'plan', all.filter(plan => gone.has(plan.id)), []); // prettier-ignore
+  const removal = removeUntouched(ctx, service_plans, 'plan', all.filter(plan => gone.has(plan.id))); // prettier-ignore
+  await commit(ctx, removal.writes, ...removal.events);
   return all
     .filter(plan => !gone.has(plan.id))
     .map(plan => plan.name)
@@ -216,13 +208,12 @@ async function deletePlans(ctx: Context, record: ImportRow): Promise<string[]> {
 }
 
 /** All of them, or the step is taken again: somebody began to use one. */
-async function deleteUntouched(
+function removeUntouched(
   ctx: Context,
   table: typeof service_plans | typeof ip_pools,
   what: 'plan' | 'ip_pool',
   rows: readonly { id: string }[],
-  also: readonly Write[],
-): Promise<void> {
+): { writes: Write[]; events: NewEvent[] } {
   const ids = sql`SELECT value FROM json_each(${JSON.stringify(rows.map(row => row.id))})`;
   const still_free = sql`(SELECT count(*) FROM ${table} WHERE ${table.id} IN (${ids})
     AND ${untouchedEntity(sql`${table.id}`)}) = ${rows.length}`;
@@ -233,8 +224,7 @@ async function deleteUntouched(
     changes: deletedChanges(row as Record<string, unknown>),
   })); // prettier-ignore
   const removal = ctx.db.orm.delete(table).where(sql`${table.id} IN (${ids})`);
-  const writes = rows.length > 0 ? [mustHold(still_free, new RaceLost()), removal] : [];
-  await commit(ctx, [...writes, ...also], ...events);
+  return { writes: rows.length > 0 ? [mustHold(still_free, new RaceLost()), removal] : [], events };
 }
 
 /** Plans or pools: each is deleted, or kept, at once. */
@@ -269,17 +259,15 @@ async function takeBackEntities(ctx: Context, job: JobRow, record: ImportRow, it
     items.filter(item => !gone.has(item.entity_id!)),
   ];
   const release = record.kind === 'pools' ? releasePools(ctx, record.router_id, free) : [];
-  await deleteUntouched(ctx, table, what, free, [
-    ...release,
-    ...mark('undone', null, undone),
-    ...mark('kept', KEPT, kept),
-    updateRow(ctx, jobs, job, {
-      status: 'running',
-      started_at: job.started_at ?? toIso(ctx.now),
-      succeeded: job.succeeded + undone.length,
-      failed: job.failed + kept.length,
-    }),
-  ]);
+  const removal = removeUntouched(ctx, table, what, free);
+  const progress: Partial<JobRow> = {
+    status: 'running',
+    started_at: job.started_at ?? toIso(ctx.now),
+    succeeded: job.succeeded + undone.length,
+    failed: job.failed + kept.length,
+  };
+  const writes = [...removal.writes, ...release, ...mark('undone', null, undone), ...mark('kept', KEPT, kept)];
+  await commitProgress(ctx, job, progress, writes, ...removal.events);
   if (release.length > 0) await wakeProvisioning(ctx, [record.router_id!]);
 }
 
@@ -313,7 +301,7 @@ async function finish(ctx: Context, job: JobRow, record: ImportRow, left: Left):
     errors: [...left.given_up, ...kept.map(({ line, name }) => `line ${line}: "${name}": ${KEPT}`)].slice(0, 100),
     result: { kept_plans: left.kept_plans },
   };
-  await commit(ctx, [updateRow(ctx, jobs, job, done)], {
+  await commitProgress(ctx, job, done, [], {
     type: 'import.undo_completed',
     action: 'update',
     entity_id: record.id,

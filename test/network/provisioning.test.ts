@@ -771,7 +771,6 @@ describe('messages in any number and order', () => {
     const held = new Promise<void>(resolve => (let_go = resolve));
     let calls_begun = 0;
     const { queue } = recordQueue<ProvisioningMessage>();
-    silenceHub();
     await withBridgeCalls(
       async calls => {
         // the first one has read the old state, and its request is stuck on the way

@@ -38,11 +38,11 @@ export function makeLocalHub(getEnv: () => Env): HubNamespace {
   const make = (tenant_id: string) => {
     let cursor: Cursor = { last_seq: 0, attempts: 0, retry_at: 0 };
     return new Dispatcher<LoggedEvent>({
-      page_size: PAGE,
       readAfter: async seq => {
         const context = await open(tenant_id);
         const [rows] = await runTogether(context.db, [selectLogged(context, seq, PAGE)] as const);
-        return readLogged(rows);
+        const events = readLogged(rows);
+        return { events, is_last: events.length < PAGE };
       },
       readCursor: () => cursor,
       writeCursor: (_, moved) => void (cursor = moved),

@@ -9,7 +9,7 @@ import type { NewEvent } from '../../events/event.ts';
 import { PeriodText } from '../../http/fields.ts';
 import type { Resource } from '../../http/resource.ts';
 import { businessDate, toIso } from '../../lib/time.ts';
-import { findJob, Job, jobs, toJob, type JobRow } from '../jobs/index.ts';
+import { findJob, Job, jobs, tellProgress, toJob, type JobRow } from '../jobs/index.ts';
 
 const RunInput = z
   .strictObject({
@@ -75,6 +75,7 @@ async function startRun(ctx: Context, sent: z.output<typeof RunInput>): Promise<
   const job = makeRun(ctx, { period, reissue_void, import_id: null });
   nameMade(ctx, job.id);
   await commit(ctx, [ctx.db.orm.insert(jobs).values(job)], runStarted(job));
+  tellProgress(ctx, job);
   ctx.defer(wakeRun(ctx, job.id));
   return job;
 }

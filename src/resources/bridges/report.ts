@@ -3,6 +3,8 @@ import type { Context } from '../../context.ts';
 import { commit, mustChange, RaceLost, type Write } from '../../db/commit.ts';
 import { read } from '../../db/session.ts';
 import { unauthorized } from '../../errors.ts';
+import { tellOnce } from '../../events/announce.ts';
+import type { TransientData } from '../../events/realtime/catalogue.ts';
 import { toIso } from '../../lib/time.ts';
 import type { MeasurementBatch, ReportAnswer, ReportRequest, Watched } from '../../protocol/messages.ts';
 import { hashText } from '../../protocol/signature.ts';
@@ -49,6 +51,8 @@ export async function takeReport(ctx: Context, report: ReportRequest): Promise<R
     ...(is_new ? storeBatch(ctx, bridge, batch, its_routers) : []),
   ];
   wakeReturned(ctx, await commit(ctx, writes));
+  if (is_new)
+    tellOnce(ctx, 'monitoring:update', ...ofBridge(batch, its_routers).map(router => summarize(batch, router)));
   return { batch_taken: batch !== null, watched: await describeWatched(ctx, report, bridge, its_routers, its_devices) };
 }
 
@@ -64,6 +68,28 @@ function spendTime(ctx: Context, bridge_id: string, last_report_ms: number): Wri
 
 /** A row holds 2 MB, and a line's text may be long, in whatever script. */
 const LINES_PER_ROW = 500;
+
+const ofBridge = (batch: MeasurementBatch, its_routers: readonly RouterRow[]) =>
+  batch.routers.filter(({ router_id }) => its_routers.some(row => row.id === router_id));
+
+/** All lines together, on average since the last round. */
+function summarize(
+  { measured_at_ms }: MeasurementBatch,
+  { router_id, status, latency_ms, lines }: MeasurementBatch['routers'][number],
+): TransientData<'monitoring:update'> {
+  const kbpsOf = (which: 'download_bytes' | 'upload_bytes') =>
+    lines &&
+    Math.round(lines.reduce((sum, line) => sum + (line[which] * 8) / Math.max(1, line.interval_seconds), 0) / 1000);
+  return {
+    router_id,
+    measured_at: toIso(measured_at_ms),
+    status,
+    latency_ms,
+    lines_online: lines && lines.length,
+    download_kbps: kbpsOf('download_bytes'),
+    upload_kbps: kbpsOf('upload_bytes'),
+  };
+}
 
 function storeBatch(
   ctx: Context,
@@ -83,7 +109,7 @@ function storeBatch(
       last_measured_at: sql`max(coalesce(${bridges.last_measured_at}, 0), ${at_ms})`,
     })
     .where(and(eq(bridges.id, bridge.id), not_yet));
-  const ours = batch.routers.filter(({ router_id }) => its_routers.some(row => row.id === router_id));
+  const ours = ofBridge(batch, its_routers);
   const place = (seen: { host?: string; port?: number }) => ({
     bridge_id: bridge.id,
     host: seen.host,

@@ -14,7 +14,7 @@ import { setRouterEntries } from '../../provisioning/set-desired.ts';
 import { selectSettings } from '../settings/index.ts';
 import { checkReached, selectRouter } from '../../provisioning/ask-router.ts';
 import { ip_pools, type IpPoolRow } from '../ip-pools/table.ts';
-import { jobs, toJob, type JobRow } from '../jobs/index.ts';
+import { jobs, tellProgress, toJob, type JobRow } from '../jobs/index.ts';
 import { copyRouter } from './copy.ts';
 import { readKnownState } from './known.ts';
 import { makePlans } from './make-plans.ts';
@@ -170,6 +170,7 @@ async function startImport(ctx: Context, order: Order): Promise<z.input<typeof I
     if (record.copy_key) await ctx.env.FILES.delete(record.copy_key);
     throw error;
   }
+  tellProgress(ctx, job);
   if (!done) ctx.defer(ctx.env.JOBS_QUEUE.send({ tenant_id: ctx.tenant.id, kind: 'import', job_id: job.id }));
   return { ...toJob(job), import_id, dry_run, preview };
 }
