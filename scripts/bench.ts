@@ -154,6 +154,7 @@ try {
   await runProgram('scripts/bench-commands.ts');
   await runProgram('scripts/bench-routers.ts');
   await runProgram('scripts/bench-live.ts', '--sockets', '10,1000');
+  await runProgram('scripts/live-cost.ts');
   await runProgram('bridge/test/fuzz.ts', '--seconds', '10');
   await runProgram('bridge/test/memory-check.ts');
 } finally {

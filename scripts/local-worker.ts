@@ -53,16 +53,15 @@ export interface Invocation {
   entrypoint: string | null;
   /** fetch, alarm, message, close, scheduled, queue, or the name of what was called. */
   invoked: string;
-  wall_ms: number;
 }
 
 const TRACER = `export default {
   tail(traces) {
-    for (const { entrypoint, executionModel, event, wallTime } of traces) {
+    for (const { entrypoint, executionModel, event } of traces) {
       const invoked = event?.rpcMethod ?? event?.getWebSocketEvent?.webSocketEventType ??
         (event?.request ? 'fetch' : event?.queue ? 'queue' : event?.cron !== undefined ? 'scheduled' : event?.scheduledTime ? 'alarm' : 'other');
       const is_object = executionModel === 'durableObject';
-      console.log(JSON.stringify({ entrypoint: is_object ? entrypoint ?? '?' : null, invoked, wall_ms: wallTime }));
+      console.log(JSON.stringify({ entrypoint: is_object ? entrypoint ?? '?' : null, invoked }));
     }
   },
 };`;
