@@ -269,7 +269,13 @@ async function measureFlood(stage: Stage, what: string, commitMany: () => Promis
   const got = await receivers.wait(until);
   const cpu_s = cpuOf(workerd) - cpu_before;
   const wanted = await check(stage, got, since, until);
-  tellFlood(what, got, wanted.count, { began, committed, workerd_s: cpu_s, receiver_s: got.cpu_s - before.cpu_s });
+  tellFlood(what, got, wanted.count, {
+    began,
+    committed,
+    workerd_s: cpu_s,
+    receiver_s: got.cpu_s - before.cpu_s,
+    workerd_mb: memoryOf(workerd),
+  });
 }
 
 interface Spent {
@@ -277,6 +283,7 @@ interface Spent {
   committed: number;
   workerd_s: number;
   receiver_s: number;
+  workerd_mb: number;
 }
 
 function tellFlood(what: string, got: Outcome, events: number, spent: Spent): void {
@@ -288,7 +295,7 @@ function tellFlood(what: string, got: Outcome, events: number, spent: Spent): vo
     `    ${count(messages / wall_s)} messages/s from the first to the last (${wall_s.toFixed(2)} s); committed after ${ms(spent.committed - spent.began)} ms, the last had all after ${ms(ended - spent.began)} ms`,
   );
   say(
-    `    CPU: workerd ${((spent.workerd_s * 1e6) / messages).toFixed(1)} µs a message (${Math.round((100 * spent.workerd_s) / wall_s)} %), receivers ${((spent.receiver_s * 1e6) / messages).toFixed(1)} µs (${Math.round((100 * spent.receiver_s) / wall_s / RECEIVERS)} % of a core each)`,
+    `    CPU: workerd ${((spent.workerd_s * 1e6) / messages).toFixed(1)} µs a message (${Math.round((100 * spent.workerd_s) / wall_s)} %), receivers ${((spent.receiver_s * 1e6) / messages).toFixed(1)} µs (${Math.round((100 * spent.receiver_s) / wall_s / RECEIVERS)} % of a core each); workerd holds ${Math.round(spent.workerd_mb)} MB`,
   );
 }
 
@@ -323,7 +330,7 @@ async function measureReturn(stage: Stage, sockets: number): Promise<void> {
   const messages = events * sockets;
   say(`  all come back at once, ${count(events)} events missed each: ${count(messages)} messages`);
   say(
-    `    all are back after ${ms(opened)} ms; the median has all after ${ms(rank(got.last_at, 0.5) - began)} ms, the last after ${ms(ended)} ms: ${count((messages / ended) * 1000)} messages/s; workerd ${((cpu_s * 1e6) / messages).toFixed(1)} µs CPU a message`,
+    `    all are back after ${ms(opened)} ms; the median has all after ${ms(rank(got.last_at, 0.5) - began)} ms, the last after ${ms(ended)} ms: ${count((messages / ended) * 1000)} messages/s; workerd ${((cpu_s * 1e6) / messages).toFixed(1)} µs CPU a message, and holds ${Math.round(memoryOf(workerd))} MB`,
   );
 }
 
@@ -349,7 +356,6 @@ async function measure(network: BenchNetwork, receivers: Receivers, sockets: num
     await measureFlood(stage, `an import of ${EVENTS}`, () => importMany(stage));
     await measureReturn(stage, sockets);
   }
-  say(`  workerd holds ${Math.round(memoryOf(workerd))} MB after that`);
   await receivers.close();
   observer.close();
 }
