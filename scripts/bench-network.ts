@@ -9,7 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { createRukunClient, signIn, unwrap, type RukunClient } from '../client/index.ts';
 import { makePassword } from './demo.ts';
 import { makeSecrets } from './keys.ts';
-import { buildWorker, serveWorker } from './local-worker.ts';
+import { buildWorker, serveWorker, type LocalWorker, type ServeOptions } from './local-worker.ts';
 
 /** What the benchmarks run on: a Worker with its databases, bridges and simulated routers as programs of their own. */
 
@@ -51,16 +51,20 @@ export class BenchNetwork {
   readonly state_dir: string;
   readonly password: string;
   readonly children: ChildProcess[] = [];
-  readonly #stop: () => Promise<void>;
+  readonly #worker: LocalWorker;
 
-  private constructor(url: string, state_dir: string, password: string, stop: () => Promise<void>) {
-    this.url = url;
+  private constructor(worker: LocalWorker, state_dir: string) {
+    this.url = worker.url;
     this.state_dir = state_dir;
-    this.password = password;
-    this.#stop = stop;
+    this.password = makePassword();
+    this.#worker = worker;
   }
 
-  static async start(tenants: number, onLog?: (line: string) => void): Promise<BenchNetwork> {
+  static async start(
+    tenants: number,
+    onLog?: (line: string) => void,
+    options: Pick<ServeOptions, 'direct' | 'trace'> = {},
+  ): Promise<BenchNetwork> {
     const state_dir = mkdtempSync(path.join(tmpdir(), 'rukun-bench-'));
     const build_dir = path.join(state_dir, 'build');
     buildWorker(build_dir);
@@ -70,8 +74,9 @@ export class BenchNetwork {
       pool_size: tenants,
       bindings: { ...(await makeSecrets()), SIGNUP: 'open', ALLOW_LOOPBACK_BRIDGE: 'yes', ...LIMITS },
       ...(onLog && { onLog }),
+      ...options,
     });
-    return new BenchNetwork(worker.url, state_dir, makePassword(), () => worker.stop());
+    return new BenchNetwork(worker, state_dir);
   }
 
   async signUp(slug: string): Promise<RukunClient> {
@@ -151,13 +156,17 @@ export class BenchNetwork {
     return child;
   }
 
+  runCrons(): Promise<void> {
+    return this.#worker.runCrons();
+  }
+
   endPrograms(): void {
     for (const child of this.children.splice(0)) child.kill();
   }
 
   async stop(): Promise<void> {
     this.endPrograms();
-    await this.#stop();
+    await this.#worker.stop();
     rmSync(this.state_dir, { recursive: true });
   }
 }

@@ -11,7 +11,7 @@ import { makeRouterExport } from './demo-isp.ts';
 /**
  * `npm run bench`: what reads cost with 10,000 customers (round trips, rows, and time as a ratio to a route that does
  * nothing), how long an import of 1,000 secrets takes from upload to the router's confirmation, the commands sent to
- * routers, what one silent router costs the others, and the bridge's memory.
+ * routers, what one silent router costs the others, the bridge's memory, and what the live socket takes and costs.
  */
 
 const CUSTOMERS = 10_000;
@@ -153,6 +153,8 @@ try {
   await runProgram('scripts/bench-billing.ts');
   await runProgram('scripts/bench-commands.ts');
   await runProgram('scripts/bench-routers.ts');
+  await runProgram('scripts/bench-live.ts', '--sockets', '10,1000');
+  await runProgram('scripts/live-cost.ts');
   await runProgram('bridge/test/fuzz.ts', '--seconds', '10');
   await runProgram('bridge/test/memory-check.ts');
 } finally {

@@ -39,9 +39,32 @@ export interface ServeOptions {
   state_dir?: string;
   pool_size: number;
   bindings: Record<string, string>;
+  /** For measuring: workerd itself listens, with neither Miniflare's entry nor the assets in front. */
+  direct?: boolean;
+  /** For counting: each invocation of the Worker and of its Durable Objects is a line of the log too. */
+  trace?: boolean;
   /** Gets each line that the Worker prints. */
   onLog?: (line: string) => void;
 }
+
+/** What a line of the log says of an invocation. */
+export interface Invocation {
+  /** The class of the Durable Object; null: the Worker. */
+  entrypoint: string | null;
+  /** fetch, alarm, message, close, scheduled, queue, or the name of what was called. */
+  invoked: string;
+}
+
+const TRACER = `export default {
+  tail(traces) {
+    for (const { entrypoint, executionModel, event } of traces) {
+      const invoked = event?.rpcMethod ?? event?.getWebSocketEvent?.webSocketEventType ??
+        (event?.request ? 'fetch' : event?.queue ? 'queue' : event?.cron !== undefined ? 'scheduled' : event?.scheduledTime ? 'alarm' : 'other');
+      const is_object = executionModel === 'durableObject';
+      console.log(JSON.stringify({ entrypoint: is_object ? entrypoint ?? '?' : null, invoked }));
+    }
+  },
+};`;
 
 export interface LocalWorker {
   url: string;
@@ -66,16 +89,22 @@ export async function serveWorker(options: ServeOptions): Promise<LocalWorker> {
       workers: [
         {
           name: config.name,
-          ...workerOptions,
+          ...(options.direct ? { ...workerOptions, assets: undefined } : workerOptions),
           bindings: { ...(workerOptions.bindings as Record<string, string>), ...QUEUES, ...options.bindings },
           d1Databases: { DIRECTORY_DB: 'directory', ...pool },
           modules: listModules(options.build_dir),
           modulesRoot: options.build_dir,
+          ...(options.direct && { unsafeDirectSockets: [{ host: '127.0.0.1', port: 0 }] }),
+          ...(options.trace && { tails: ['tracer'] }),
         },
+        ...(options.trace
+          ? [{ name: 'tracer', modules: true, script: TRACER, compatibilityDate: config.compatibility_date! }]
+          : []),
       ],
     }),
   );
-  const url = String(await miniflare.ready).replace(/\/$/, '');
+  const entry = await miniflare.ready;
+  const url = String(options.direct ? await miniflare.unsafeGetDirectURL() : entry).replace(/\/$/, '');
   const crons = config.triggers.crons ?? [];
   const runCron = async (cron: string) => {
     const worker = await miniflare.getWorker();
