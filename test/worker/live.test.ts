@@ -1,0 +1,537 @@
+import { env, evictDurableObject, runDurableObjectAlarm, runInDurableObject, SELF } from 'cloudflare:test';
+import fc from 'fast-check';
+import { afterEach, describe, expect, test, vi } from 'vitest';
+import { roleMay, ROLES, type Role } from '../../src/auth/permissions.ts';
+import { signAccessToken } from '../../src/auth/tokens.ts';
+import { ALL_EVENTS, EVENT_NAMES, LIVE_EVENTS, type LiveEventName } from '../../src/events/realtime/catalogue.ts';
+import { LiveMessage } from '../../src/events/realtime/messages.ts';
+import { nameOf } from '../../src/events/realtime/translate.ts';
+import { hubOf, knock, Listener } from '../support/listener.ts';
+import { call, mintToken, PASSWORD, TestBridge, TestTenant, type TestUser } from '../support/world.ts';
+
+/** The socket: from the commit to whoever may see it, and to nobody else. */
+
+afterEach(() => vi.restoreAllMocks());
+
+/** A token that ends in that many milliseconds. */
+const mintShort = (tenant: TestTenant, { id, role }: TestUser, lives_ms: number) =>
+  mintToken(tenant.id, id, role, Date.now() - 15 * 60_000 + lives_ms);
+
+const asStranger = (token: string) => ({ 'sec-websocket-protocol': `rukun.v1, bearer.${token}` });
+
+const storedIn = (tenant: TestTenant) =>
+  runInDurableObject(hubOf(tenant.id), async (_, state) => ({
+    sockets: state.getWebSockets().length,
+    alarm: await state.storage.getAlarm(),
+    keys: [...(await state.storage.list()).keys()].sort(),
+  }));
+
+/** The log as the database has it. */
+async function readLog(tenant: TestTenant, after = 0) {
+  const d1 = await tenant.database();
+  const { results } = await d1.prepare('SELECT * FROM events WHERE seq > ? ORDER BY seq').bind(after).all<any>();
+  return results.map(row => ({ ...row, changes: JSON.parse(row.changes) }));
+}
+
+/** What a role is to be told of the log, by the role table alone. */
+async function expected(tenant: TestTenant, role: Role, after: number): Promise<{ seq: number; event: string }[]> {
+  const log = await readLog(tenant, after);
+  return log.flatMap(row => {
+    const event = nameOf(row) as LiveEventName | null;
+    return event && roleMay(role, LIVE_EVENTS[event].needs) ? [{ seq: row.seq as number, event }] : [];
+  });
+}
+
+const headOf = async (tenant: TestTenant): Promise<number> => (await readLog(tenant)).at(-1)!.seq;
+
+/** Things that people and bridges do, of every kind that the socket tells of. */
+async function makeOffice() {
+  const tenant = await TestTenant.signUp();
+  const plan = await tenant.addPlan();
+  const bridge = await TestBridge.enrol(tenant);
+  const device = await tenant.post('/devices', { device_name: 'OLT', device_type: 'olt', ip_address: '10.0.0.9', bridge_id: bridge.id }); // prettier-ignore
+  const customers: string[] = [(await tenant.addCustomer(plan.id)).id];
+  let round = 0;
+  const pick = (seed: number) => customers[seed % customers.length]!;
+  const deeds: Record<string, (seed: number) => Promise<unknown>> = {
+    'enters a customer': async () => customers.push((await tenant.addCustomer(plan.id)).id),
+    'changes a customer': seed => tenant.put(`/customers/${pick(seed)}`, { notes: `catatan ${++round}` }),
+    'activates a customer': seed => tenant.call('POST', `/customers/${pick(seed)}/activate`, { body: {} }),
+    'suspends a customer': seed => tenant.call('POST', `/customers/${pick(seed)}/suspend`, { body: {} }),
+    'resumes a customer': seed => tenant.call('POST', `/customers/${pick(seed)}/resume`, { body: {} }),
+    'records a due': seed => tenant.post('/payments', { customer_id: pick(seed), amount: 1000 + seed, payment_for: 'other' }), // prettier-ignore
+    'takes money': seed =>
+      tenant.call('POST', `/customers/${pick(seed)}/payments`, {
+        body: { amount: 1000 + seed, payment_method: 'cash' },
+        headers: { 'idempotency-key': crypto.randomUUID() },
+      }),
+    'sees a device': seed =>
+      bridge.report({
+        batch: {
+          spool_id: bridge.id,
+          number: ++round + 1000,
+          measured_at_ms: Date.now(),
+          routers: [],
+          devices: [{ device_id: device.id, host: '10.0.0.9', port: null, status: seed % 2 ? 'online' : 'offline', latency_ms: 1 }], // prettier-ignore
+        },
+      }),
+    'changes a plan, of which nobody is told': seed => tenant.put(`/service-plans/${plan.id}`, { price: 1000 + seed }),
+  };
+  return { tenant, plan, bridge, device, customers, deeds };
+}
+
+const deedsOf = (names: string[]) => fc.array(fc.tuple(fc.constantFrom(...names), fc.nat({ max: 50 })), { minLength: 1, maxLength: 4 }); // prettier-ignore
+
+describe('P57 who is told', () => {
+  test('P57 every change reaches every client that may see it, once and in order, and nobody else', async () => {
+    const office = await makeOffice();
+    const { tenant, deeds } = office;
+    const other = await TestTenant.signUp();
+    const users: TestUser[] = [tenant.admin];
+    for (const role of ['operator', 'technician', 'viewer'] as const) users.push(await tenant.addUser(role));
+    const listeners = await Promise.all(
+      [...users, ...users].map(async user => ({ user, from: await headOf(tenant), ear: await Listener.open(user) })),
+    );
+    const stranger = await Listener.open(other.admin);
+    await fc.assert(
+      fc.asyncProperty(deedsOf(Object.keys(deeds)), async todo => {
+        for (const [name, seed] of todo) await deeds[name]!(seed);
+        for (const { user, from, ear } of listeners) {
+          const due = await expected(tenant, user.role, from);
+          if (due.length > 0) await ear.untilSeq(due.at(-1)!.seq);
+          expect(ear.got.filter(({ seq }) => seq).map(({ seq, event }) => ({ seq, event }))).toEqual(due);
+        }
+      }),
+      { numRuns: 100, endOnFailure: true },
+    );
+    expect(stranger.got).toEqual([]);
+    const seen = new Set(listeners.flatMap(({ ear }) => ear.got.map(({ event }) => event)));
+    for (const event of [
+      'customer:created',
+      'customer:updated',
+      'customer:status',
+      'payment:created',
+      'payment:updated',
+      'receipt:created',
+      'device:status',
+      'alert:opened',
+      'alert:resolved',
+    ])
+      // prettier-ignore
+      expect([...seen], event).toContain(event);
+  });
+
+  test('P57 a ticket’s changes are told too', async () => {
+    const { tenant, customers } = await makeOffice();
+    const ear = await Listener.open(tenant.admin);
+    const d1 = await tenant.database();
+    const tell = (type: string, changes: object) =>
+      d1
+        .prepare(
+          `INSERT INTO events (type, action, actor, entity_type, entity_id, customer_id, changes, created_at)
+           VALUES (?1, 'update', 'job', 'ticket', ?2, ?3, ?4, 1)`,
+        )
+        .bind(type, crypto.randomUUID(), customers[0], JSON.stringify(changes))
+        .run();
+    await tell('ticket.created', { title: [null, 'Internet lambat'], status: [null, 'open'] });
+    await tell('ticket.updated', { status: ['open', 'resolved'] });
+    await hubOf(tenant.id).wake(tenant.id);
+    expect((await ear.untilNamed('ticket:created')).data).toMatchObject({ title: 'Internet lambat', status: 'open' });
+    expect((await ear.untilNamed('ticket:updated')).data).toMatchObject({ status: 'resolved', previous: { status: 'open' } }); // prettier-ignore
+  });
+
+  test('what a message holds: the new values, what they were, whose it is, and nothing that isn’t declared', async () => {
+    const { tenant, customers } = await makeOffice();
+    const ear = await Listener.open(tenant.admin);
+    const [id] = customers as [string];
+    await tenant.put(`/customers/${id}`, { full_name: 'Siti Aminah', pppoe_password: 'rahasia-sekali' });
+    const { data, timestamp } = await ear.untilNamed('customer:updated');
+    expect(data).toMatchObject({ id, customer_id: id, customer_name: 'Siti Aminah', full_name: 'Siti Aminah', happened: 'updated' }); // prettier-ignore
+    expect(data.previous).toEqual({ full_name: 'Budi Santoso' });
+    expect(Math.abs(Date.now() - Date.parse(timestamp))).toBeLessThan(60_000);
+    await tenant.post(`/customers/${id}/activate`, {});
+    const active = await ear.untilNamed('customer:status');
+    expect(active.data).toMatchObject({ id, status: 'active', happened: 'activated', previous: { status: 'pending_activation' } }); // prettier-ignore
+    expect(JSON.stringify(ear.got)).not.toMatch(/rahasia|photo_key|search_text|password_hash|account_version|•/);
+  });
+
+  test('the examples of the catalogue are what it says', () => {
+    for (const [event, { example }] of Object.entries(ALL_EVENTS)) {
+      const message = { ...(event in LIVE_EVENTS && { seq: 1 }), event, data: example, timestamp: '2026-12-03T02:15:00.000Z' }; // prettier-ignore
+      expect(LiveMessage.safeParse(message).error, event).toBeUndefined();
+      const shape = (ALL_EVENTS as any)[event].data.strict();
+      expect(shape.safeParse(example).error, event).toBeUndefined();
+    }
+  });
+
+  test('jobs tell how far they are, and routers what they measured: to who is there, without a seq', async () => {
+    const { tenant, bridge, plan } = await makeOffice();
+    const [viewer, technician] = [await tenant.addUser('viewer'), await tenant.addUser('technician')];
+    const ears = await Promise.all([tenant.admin, viewer, technician].map(user => Listener.open(user)));
+    const { id } = await tenant.addCustomer(plan.id);
+    await tenant.post(`/customers/${id}/activate`, { date: '2026-01-01' });
+    const { id: router_id } = await tenant.post('/routers', { name: 'Gerbang', host: 'r.example', username: 'x', password: 'geheim-1', bridge_id: bridge.id, is_default: false }); // prettier-ignore
+    const line = { name: 'siti', session_id: '1', address: null, uptime_seconds: 60, interval_seconds: 60, upload_bytes: 75_000, download_bytes: 750_000 }; // prettier-ignore
+    const seen = { identity: 'G', board_name: 'RB', version: '7.18', uptime_seconds: 1, pools: null };
+    const answer = await bridge.report({
+      batch: {
+        spool_id: bridge.id,
+        number: 1,
+        measured_at_ms: Date.now(),
+        routers: [{ router_id, status: 'online', error: null, latency_ms: 3, ...seen, lines: [line, { ...line, name: 'budi' }] }], // prettier-ignore
+        devices: [],
+      },
+    });
+    expect(answer.status, answer.text).toBe(200);
+    for (const ear of ears) {
+      const { seq, data } = await ear.untilNamed('monitoring:update');
+      expect(seq).toBeUndefined();
+      expect(data).toMatchObject({ router_id, status: 'online', latency_ms: 3, lines_online: 2, download_kbps: 200, upload_kbps: 20 }); // prettier-ignore
+    }
+    const job = await tenant.post('/billing/run', { period: new Date().toISOString().slice(0, 7) });
+    const [admin_ear, viewer_ear, technician_ear] = ears as [Listener, Listener, Listener];
+    const done = () => admin_ear.named('job:progress').some(({ data }) => data.status === 'completed');
+    await admin_ear.until(done, 'the end of the run');
+    const told = admin_ear.named('job:progress');
+    expect(told[0]!.data).toMatchObject({ id: job.id, kind: 'billing_run', status: 'queued', progress: 0 });
+    expect(told.at(-1)!.data).toMatchObject({ id: job.id, status: 'completed', progress: 100, succeeded: 1 });
+    await technician_ear.until(() => technician_ear.named('job:progress').length === told.length, 'the same');
+    await viewer_ear.settle();
+    expect(viewer_ear.named('job:progress')).toEqual([]);
+    // who comes back isn't told of what is over
+    const late = await Listener.open({ ...tenant.admin, since: 0 });
+    await late.untilSeq(await headOf(tenant).then(async () => (await expected(tenant, 'admin', 0)).at(-1)!.seq));
+    expect(late.got.filter(({ seq }) => seq === undefined)).toEqual([]);
+  });
+});
+
+describe('P58a coming back', () => {
+  test('P58a with the last seq that it saw a client misses nothing and gets nothing twice, whatever happens meanwhile', async () => {
+    const { tenant, deeds } = await makeOffice();
+    const roles: TestUser[] = [tenant.admin, await tenant.addUser('technician')];
+    const from = await headOf(tenant);
+    const clients = roles.map(user => ({ user, seen: from, told: [] as number[], ear: null as Listener | null }));
+    const act = fc.oneof(
+      fc.record({ kind: fc.constant('deed' as const), name: fc.constantFrom(...Object.keys(deeds)), seed: fc.nat({ max: 50 }) }), // prettier-ignore
+      fc.record({ kind: fc.constantFrom('leave', 'come', 'evict', 'crash', 'alarm'), who: fc.nat({ max: 1 }) }),
+    );
+    const leave = (client: (typeof clients)[number]) => {
+      const { ear } = client;
+      if (!ear) return;
+      client.told.push(...ear.seqs);
+      client.seen = ear.seqs.at(-1) ?? client.seen;
+      ear.close();
+      client.ear = null;
+    };
+    const come = async (client: (typeof clients)[number]) => {
+      if (client.ear?.closed) leave(client);
+      client.ear ??= await Listener.open({ ...client.user, since: client.seen });
+    };
+    await fc.assert(
+      fc.asyncProperty(fc.array(act, { minLength: 1, maxLength: 10 }), fc.boolean(), async (acts, at_once) => {
+        for (const each of acts) {
+          if (each.kind === 'deed') {
+            const { name, seed } = each as { name: string; seed: number };
+            const deed = deeds[name]!(seed);
+            if (!at_once) await deed;
+            else await new Promise(resolve => setTimeout(resolve, 1));
+            await deed;
+            continue;
+          }
+          const client = clients[(each as { who: number }).who]!;
+          if (each.kind === 'leave') leave(client);
+          if (each.kind === 'come') await come(client);
+          if (each.kind === 'evict') await evictDurableObject(hubOf(tenant.id));
+          if (each.kind === 'crash') await evictDurableObject(hubOf(tenant.id), { webSockets: 'close' });
+          if (each.kind === 'alarm') await runDurableObjectAlarm(hubOf(tenant.id));
+        }
+        for (const client of clients) {
+          await come(client);
+          const due = (await expected(tenant, client.user.role, from)).map(({ seq }) => seq);
+          const all = () => [...client.told, ...client.ear!.seqs];
+          if (due.length > 0) await client.ear!.until(() => all().includes(due.at(-1)!), `${due.at(-1)}`);
+          expect(all()).toEqual(due);
+        }
+      }),
+      { numRuns: 100, endOnFailure: true },
+    );
+  });
+
+  test('P58a many pages are replayed, and what happens meanwhile follows behind them', async () => {
+    const { tenant, customers } = await makeOffice();
+    const d1 = await tenant.database();
+    const from = await headOf(tenant);
+    await d1
+      .prepare(
+        `INSERT INTO events (type, action, actor, entity_type, entity_id, customer_id, changes, created_at)
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1300)
+         SELECT 'customer.updated', 'update', 'job', 'customer', ?1, ?1, json_object('notes', json_array(i - 1, i)), i FROM n`,
+      )
+      .bind(customers[0])
+      .run();
+    const early = await Listener.open(tenant.admin);
+    const ears = await Promise.all([0, 0, from, from + 700].map(since => Listener.open({ ...tenant.admin, since })));
+    for (let at = 0; at < 5; at++) await tenant.put(`/customers/${customers[0]}`, { notes: `sambil ${at}` });
+    const head = await headOf(tenant);
+    for (const [at, since] of [0, 0, from, from + 700].entries()) {
+      await ears[at]!.untilSeq(head);
+      expect(ears[at]!.seqs).toEqual((await expected(tenant, 'admin', since)).map(({ seq }) => seq));
+    }
+    await early.untilSeq(head);
+    expect(early.seqs).toEqual([1, 2, 3, 4, 5].map(at => from + 1300 + at));
+  });
+
+  test('a seq that hasn’t been yet is the end; one that is no number is refused by name', async () => {
+    const { tenant, customers } = await makeOffice();
+    const ear = await Listener.open({ ...tenant.admin, since: 10 ** 12 });
+    await tenant.put(`/customers/${customers[0]}`, { notes: 'x' });
+    await ear.untilNamed('customer:updated');
+    for (const since of ['-1', 'x', '1.5', '', '9'.repeat(30)]) {
+      const answer = await knock({ since }, asStranger(tenant.admin.token));
+      expect(answer.status).toBe(400);
+      expect(((await answer.json()) as any).error).toMatchObject({ code: 'VALIDATION_ERROR', details: { since: [expect.any(String)] } }); // prettier-ignore
+    }
+  });
+});
+
+describe('what a client says', () => {
+  test('it subscribes: at the door, on the way, to nothing and to all; the answer says where it stands', async () => {
+    const { tenant, customers, deeds } = await makeOffice();
+    const technician = await tenant.addUser('technician');
+    const ear = await Listener.open({ ...tenant.admin, events: ['payment:created', 'customer:status'] });
+    const narrow = await Listener.open(technician);
+    narrow.send({ type: 'subscribe', events: ['payment:created', 'customer:updated'] });
+    const { seq, data } = await narrow.untilNamed('subscribed');
+    // what one's role may not see can't be had by asking
+    expect([seq, data]).toEqual([undefined, { events: ['customer:updated'], seq: await headOf(tenant) }]);
+    await tenant.put(`/customers/${customers[0]}`, { notes: '1' });
+    await deeds['records a due']!(1);
+    await ear.untilNamed('payment:created');
+    await narrow.untilNamed('customer:updated');
+    expect(ear.named('customer:updated')).toEqual([]);
+    ear.send({ type: 'subscribe', events: [] });
+    await ear.untilNamed('subscribed');
+    await deeds['records a due']!(2);
+    await narrow.settle();
+    ear.send({ type: 'subscribe' });
+    const all = await ear.untilNamed('subscribed', 2);
+    expect(all.data.events.toSorted()).toEqual(EVENT_NAMES.toSorted());
+    await deeds['records a due']!(3);
+    await ear.untilNamed('payment:created', 2);
+    expect(ear.named('payment:created').map(each => each.data.amount)).toEqual([1001, 1003]);
+    expect(narrow.named('payment:created')).toEqual([]);
+  });
+
+  test('what it isn’t understood is said to it, and nothing more happens', async () => {
+    const { tenant } = await makeOffice();
+    const ear = await Listener.open(tenant.admin);
+    const nonsense = ['', 'hello', '[]', 'null', '{"type":"subscribe","events":["nothing:here"]}', '{"type":"auth"}', '{"type":"ping","more":1}', '{"type":"__proto__"}', '{"type":"subscribe","events":"customer:created"}']; // prettier-ignore
+    for (const text of nonsense) ear.send(text);
+    const errors = await ear.until(() => ear.named('error').length === nonsense.length && ear.named('error'), 'errors');
+    for (const { data } of errors)
+      expect(data).toMatchObject({ code: 'VALIDATION_ERROR', message: expect.any(String) });
+    expect(errors[4]!.data.details).toEqual({ 'events.0': [expect.any(String)] });
+    await ear.settle();
+    expect(ear.closed).toBeNull();
+  });
+
+  test('a heartbeat is answered while the hub sleeps', async () => {
+    const { tenant } = await makeOffice();
+    const ear = await Listener.open(tenant.admin);
+    await evictDurableObject(hubOf(tenant.id));
+    ear.send('ping');
+    await ear.until(() => ear.words.length === 1, 'pong');
+    expect(ear.words).toEqual(['pong']);
+    // fifty of them are no talk
+    for (let at = 0; at < 50; at++) ear.send('ping');
+    await ear.until(() => ear.words.length === 51, 'pongs');
+    await ear.settle();
+  });
+
+  test('too much, too large or no text: the socket ends with a word why', async () => {
+    const { tenant } = await makeOffice();
+    const [much, large, bytes, still] = (await Promise.all([1, 2, 3, 4].map(() => Listener.open(tenant.admin)))) as [Listener, Listener, Listener, Listener]; // prettier-ignore
+    for (let at = 0; at < 21; at++) much.send({ type: 'ping' });
+    large.send(`{"type":"auth","token":"${'a'.repeat(17_000)}"}`);
+    bytes.sendBytes(new Uint8Array(3));
+    expect((await much.untilClosed()).code).toBe(4429);
+    expect((await large.untilClosed()).code).toBe(1009);
+    expect((await bytes.untilClosed()).code).toBe(1003);
+    expect(much.named('pong').length).toBeLessThanOrEqual(20);
+    await still.settle();
+    expect((await storedIn(tenant)).sockets).toBe(1);
+  });
+});
+
+describe('who may listen', () => {
+  test('the token goes among the subprotocols or into the header; the answer names the protocol that was offered', async () => {
+    const { tenant } = await makeOffice();
+    const { token } = tenant.admin;
+    const offered = await knock({}, { 'sec-websocket-protocol': `bearer.${token},rukun.v1` });
+    expect([offered.status, offered.headers.get('sec-websocket-protocol')]).toEqual([101, 'rukun.v1']);
+    const header = await knock({}, { authorization: `Bearer ${token}` });
+    expect([header.status, header.headers.get('sec-websocket-protocol')]).toEqual([101, null]);
+    for (const answer of [offered, header]) answer.webSocket!.accept();
+    for (const headers of [
+      {},
+      { 'sec-websocket-protocol': 'rukun.v1' },
+      { 'sec-websocket-protocol': 'rukun.v1, bearer.' },
+      asStranger('x.y.z'),
+      asStranger(`${token}x`),
+      { ...asStranger(token), authorization: 'Basic x' },
+    ])
+      // prettier-ignore
+      expect((await knock({}, headers as Record<string, string>)).status).toBe(401);
+    // a token among subprotocols counts for sockets alone
+    const plain = await SELF.fetch('http://rukun.test/api/v1/customers', { headers: asStranger(token) });
+    expect(plain.status).toBe(401);
+    const no_upgrade = await call('GET', '/ws', { token });
+    expect([no_upgrade.status, no_upgrade.error.details]).toEqual([400, { Upgrade: [expect.any(String)] }]);
+  });
+
+  test('another provider’s name beside the token, and a provider that is suspended, are refused', async () => {
+    const [tenant, other] = [await TestTenant.signUp(), await TestTenant.signUp()];
+    const refused = await knock({}, { ...asStranger(tenant.admin.token), 'x-tenant-id': other.slug });
+    expect([refused.status, ((await refused.json()) as any).error.code]).toEqual([403, 'TENANT_MISMATCH']);
+    const ear = await Listener.open(tenant.admin);
+    await env.DIRECTORY_DB.prepare(`UPDATE tenants SET status = 'suspended' WHERE id = ?`).bind(tenant.id).run();
+    const { forgetTenants } = await import('../../src/tenancy/directory.ts');
+    forgetTenants();
+    await hubOf(tenant.id).wake(tenant.id);
+    expect((await ear.untilClosed()).code).toBe(4403);
+    expect((await knock({}, asStranger(tenant.admin.token))).status).toBe(403);
+  });
+
+  test('a token that ends ends the socket, with a word before: by the alarm, and before anything more is told', async () => {
+    const { tenant, customers } = await makeOffice();
+    const [short, told] = await Promise.all([1, 2].map(async () => Listener.open({ token: await mintShort(tenant, tenant.admin, 1500) }))); // prettier-ignore
+    const long = await Listener.open(tenant.admin);
+    // it comes by itself, when the first token ends
+    expect(await short!.untilClosed()).toEqual({ code: 4401, reason: expect.any(String) });
+    expect(short!.got.map(({ event }) => event)).toEqual(['session:expired']);
+    await told!.untilClosed();
+    await tenant.put(`/customers/${customers[0]}`, { notes: 'x' });
+    await long.untilNamed('customer:updated');
+    expect(told!.named('customer:updated')).toEqual([]);
+    expect(long.closed).toBeNull();
+  });
+
+  test('nothing is told on a token that has ended, even when the alarm is late', async () => {
+    const { tenant, customers } = await makeOffice();
+    const ear = await Listener.open(tenant.admin);
+    vi.spyOn(Date, 'now').mockReturnValue(Date.now() + 16 * 60_000);
+    const fresh = await mintToken(tenant.id, tenant.admin.id, 'admin', Date.now());
+    await tenant.call('PUT', `/customers/${customers[0]}`, { token: fresh, body: { notes: 'x' } });
+    expect((await ear.untilClosed()).code).toBe(4401);
+    expect(ear.named('customer:updated')).toEqual([]);
+  });
+
+  test('a fresh token keeps the socket; one of somebody else, of another provider or a stale one doesn’t', async () => {
+    const { tenant, customers } = await makeOffice();
+    const other = await TestTenant.signUp();
+    const operator = await tenant.addUser('operator');
+    const ear = await Listener.open({ token: await mintShort(tenant, tenant.admin, 3000) });
+    const bad = [operator.token, other.admin.token, 'x', await mintToken(tenant.id, tenant.admin.id, 'operator'), await mintShort(tenant, tenant.admin, -1), await signAccessToken(env, { id: other.id }, { id: tenant.admin.id, role: 'admin' }, Date.now(), 'x')]; // prettier-ignore
+    for (const token of bad) ear.send({ type: 'auth', token });
+    const errors = await ear.until(() => ear.named('error').length === bad.length && ear.named('error'), 'refusals');
+    for (const { data } of errors) expect(data.code).toBe('UNAUTHORIZED');
+    ear.send({ type: 'auth', token: tenant.admin.token });
+    const { data } = await ear.untilNamed('authenticated');
+    expect(Date.parse(data.expires_at)).toBeGreaterThan(Date.now() + 13 * 60_000);
+    await new Promise(resolve => setTimeout(resolve, 3500));
+    await evictDurableObject(hubOf(tenant.id));
+    await tenant.put(`/customers/${customers[0]}`, { notes: 'x' });
+    await ear.untilNamed('customer:updated');
+    expect(ear.closed).toBeNull();
+  }, 60_000);
+
+  const ends: Record<string, (tenant: TestTenant, user: TestUser) => Promise<unknown>> = {
+    deactivated: (tenant, { id }) => tenant.put(`/users/${id}`, { is_active: false }),
+    'given another role': (tenant, { id }) => tenant.put(`/users/${id}`, { role: 'viewer' }),
+    'given another password': (tenant, { id }) => tenant.put(`/users/${id}`, { password: `${PASSWORD}-2` }),
+    deleted: (tenant, { id }) => tenant.call('DELETE', `/users/${id}`),
+    'changing their own password': async (tenant, { token }) =>
+      tenant.call('PUT', '/auth/password', { token, body: { current_password: PASSWORD, new_password: `${PASSWORD}-3` } }), // prettier-ignore
+  };
+  test.each(Object.keys(ends))('a user who is %s is sent away before anything more is told; others stay', async how => {
+    const { tenant, customers } = await makeOffice();
+    const [user, colleague] = [await tenant.addUser('operator'), await tenant.addUser('operator')];
+    const [ear, second, theirs] = [
+      await Listener.open(user),
+      await Listener.open(user),
+      await Listener.open(colleague),
+    ];
+    const slept = await Listener.open({ ...user, events: ['invoice:created'] });
+    await evictDurableObject(hubOf(tenant.id));
+    await tenant.put(`/users/${user.id}`, { name: 'Nama Baru' });
+    await ends[how]!(tenant, user);
+    await tenant.put(`/customers/${customers[0]}`, { notes: 'x' });
+    for (const each of [ear, second, slept]) {
+      expect((await each.untilClosed()).code).toBe(4401);
+      expect(each.got.map(({ event }) => event)).toEqual(['session:expired']);
+    }
+    await theirs.untilNamed('customer:updated');
+    expect(theirs.closed).toBeNull();
+    expect((await knock({}, asStranger(user.token))).status).toBe(401);
+  });
+
+  test('one who is deactivated while they come in gets nothing that came after', async () => {
+    const { tenant, customers } = await makeOffice();
+    for (let at = 0; at < 10; at++) {
+      const user = await tenant.addUser('operator');
+      const coming = Listener.open({ ...user, since: 0 }).catch(() => null);
+      await new Promise(resolve => setTimeout(resolve, at));
+      await tenant.put(`/users/${user.id}`, { is_active: false });
+      await tenant.put(`/customers/${customers[0]}`, { notes: `rahasia ${at}` });
+      const ear = await coming;
+      if (ear) await ear.untilClosed();
+      expect(JSON.stringify(ear?.got ?? [])).not.toContain(`rahasia ${at}`);
+    }
+  });
+});
+
+describe('P58 what is left', () => {
+  test('P58 after a disconnect nothing of the client is left: no socket, no alarm, nothing stored but cursors', async () => {
+    const { tenant, deeds } = await makeOffice();
+    const ways = fc.constantFrom('close', 'token', 'nonsense', 'evict');
+    await fc.assert(
+      fc.asyncProperty(fc.array(ways, { minLength: 1, maxLength: 4 }), async todo => {
+        const ears = await Promise.all(todo.map(() => Listener.open({ ...tenant.admin, since: 0 })));
+        expect((await storedIn(tenant)).sockets).toBe(todo.length);
+        for (const [at, way] of todo.entries()) {
+          const ear = ears[at]!;
+          if (way === 'nonsense') ear.sendBytes(new Uint8Array(1));
+          else if (way === 'token') ear.send('x'.repeat(17_000));
+          else ear.close();
+          if (way === 'evict') await evictDurableObject(hubOf(tenant.id));
+          await ear.untilClosed();
+        }
+        await ears[0]!.until(() => true, '');
+        await deeds['changes a customer']!(1);
+        await vi.waitFor(async () => {
+          const { sockets, alarm, keys } = await storedIn(tenant);
+          expect({ sockets, alarm }).toEqual({ sockets: 0, alarm: null });
+          expect(keys.filter(key => !key.startsWith('cursor:') && key !== 'tenant_id')).toEqual([]);
+        });
+      }),
+      { numRuns: 100, endOnFailure: true },
+    );
+  });
+
+  test('with nobody there the log is read for the queue alone, and its cursor is stored only where a router was woken', async () => {
+    const { tenant, deeds } = await makeOffice();
+    const ear = await Listener.open(tenant.admin);
+    await deeds['changes a customer']!(1);
+    await ear.untilNamed('customer:updated');
+    const cursorOf = (name: string) =>
+      runInDurableObject(hubOf(tenant.id), (_, state) => state.storage.kv.get<{ last_seq: number }>(`cursor:${name}`)?.last_seq); // prettier-ignore
+    const before = await cursorOf('realtime');
+    expect(before).toBe(await headOf(tenant));
+    ear.close();
+    await ear.untilClosed();
+    await deeds['changes a customer']!(1);
+    await hubOf(tenant.id).wake(tenant.id);
+    expect(await cursorOf('realtime')).toBe(before);
+    expect(await cursorOf('provisioning')).toBeUndefined();
+  });
+});
