@@ -1,0 +1,51 @@
+import type { Schemas } from '../../../client/index.ts';
+import { card, make, setFigure } from '../dom.ts';
+import type { Card, Look } from '../look.ts';
+
+type Job = Schemas['Job'];
+
+/** What just ended stays for a while: somebody waited for it. */
+const ENDED_MS = 10 * 60_000;
+const MOST_ENDED = 3;
+
+export function jobsToShow(jobs: readonly Job[], now: number): Job[] {
+  const is_under_way = ({ status }: Job) => status === 'running' || status === 'queued';
+  const ended = jobs.filter(
+    job => !is_under_way(job) && now - Date.parse(job.finished_at ?? job.updated_at) < ENDED_MS,
+  );
+  return [...jobs.filter(is_under_way), ...ended.slice(0, MOST_ENDED)];
+}
+
+export function makeJobsCard({ words, format }: Look): Card<readonly Job[]> {
+  const list = make('ul', { class: 'list' });
+  const none = make('p', { class: 'foot' }, words.no_jobs);
+  const rows = new Map<string, ReturnType<typeof makeRow>>();
+
+  function makeRow({ kind }: Job) {
+    const name = words.job_kinds[kind] ?? kind;
+    const state = make('span', { class: 'state' });
+    const bar = make('progress', { max: '100', 'aria-label': name });
+    const detail = make('span', { class: 'detail' });
+    const head = make('span', { class: 'head' }, make('span', { class: 'name' }, name), state);
+    return { node: make('li', {}, head, bar, detail), state, bar, detail };
+  }
+
+  return {
+    node: card('jobs', words.jobs, list, none),
+    show(jobs) {
+      const shown = jobsToShow(jobs, Date.now());
+      for (const job of shown) {
+        const row = rows.get(job.id) ?? makeRow(job);
+        rows.set(job.id, row);
+        row.node.className = job.status;
+        setFigure(row.state, words.job_statuses[job.status]);
+        row.bar.value = job.progress;
+        const counts = words.job_counts(format.count(job.succeeded + job.failed), format.count(job.total));
+        row.detail.textContent =
+          job.failed > 0 ? `${counts} · ${words.job_failures(format.count(job.failed))}` : job.total > 0 ? counts : '';
+      }
+      list.replaceChildren(...shown.map(({ id }) => rows.get(id)!.node));
+      none.hidden = shown.length > 0;
+    },
+  };
+}
