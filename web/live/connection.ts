@@ -32,7 +32,6 @@ export function makeConnectionSign(words: Words, onChange: (is_live: boolean) =>
 
   const listeners = ['online', 'offline'];
   for (const type of listeners) addEventListener(type, draw);
-  draw();
   return {
     node,
     show(next) {

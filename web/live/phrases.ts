@@ -22,7 +22,7 @@ interface Phrases {
   became_suspended: OfName;
   became_terminated: OfName;
   became_waiting: OfName;
-  payment: Record<'created' | 'paid' | 'overdue' | 'voided' | 'reopened' | 'changed', OfDue>;
+  payment: Record<'created' | 'paid' | 'overdue' | 'voided' | 'reopened' | 'rest' | 'changed', OfDue>;
   invoice_created: (name: string, number: string) => string;
   invoice: Record<'voided' | 'changed', OfName>;
   receipt_created: (name: string, amount: string) => string;
@@ -69,6 +69,7 @@ export const PHRASES: Record<Language, Phrases> = {
       overdue: ({ name, amount }) => `Tagihan ${name} lewat jatuh tempo${after(amount)}`,
       voided: ({ name, amount }) => `Tagihan ${name} dibatalkan${after(amount)}`,
       reopened: ({ name, amount }) => `Tagihan ${name} terbuka lagi${after(amount)}`,
+      rest: ({ name, amount }) => `Sisa tagihan ${name}${after(amount)}`,
       changed: ({ name, amount }) => `Tagihan ${name} diubah${after(amount)}`,
     },
     invoice_created: (name, number) => `Faktur ${number} untuk ${name}`.replace('  ', ' '),
@@ -133,6 +134,7 @@ export const PHRASES: Record<Language, Phrases> = {
       overdue: ({ name, amount }) => `Bill of ${name} is overdue${after(amount)}`,
       voided: ({ name, amount }) => `Bill of ${name} was voided${after(amount)}`,
       reopened: ({ name, amount }) => `Bill of ${name} is open again${after(amount)}`,
+      rest: ({ name, amount }) => `Left of the bill of ${name}${after(amount)}`,
       changed: ({ name, amount }) => `Bill of ${name} changed${after(amount)}`,
     },
     invoice_created: (name, number) => `Invoice ${number} for ${name}`.replace('  ', ' '),

@@ -119,6 +119,9 @@ function tellOfPayment({ event, data }: PaymentMessage, say: Phrases, due: Due):
   if (status === 'overdue') return { tone: 'warn', text: say.payment.overdue(due) };
   if (status === 'void' || status === 'voided') return { tone: 'warn', text: say.payment.voided(due) };
   if (data.happened === 'reopened') return { tone: 'warn', text: say.payment.reopened(due) };
+  const was = data.previous?.amount;
+  // what a part payment leaves open
+  if (typeof was === 'number' && (data.amount ?? was) < was) return { tone: 'plain', text: say.payment.rest(due) };
   return { tone: 'plain', text: say.payment.changed(due) };
 }
 

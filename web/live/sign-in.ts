@@ -65,21 +65,22 @@ export function makeSignInForm(
       return complain(words.wrong_credentials, email.value.trim() === '' ? email : password);
     button.disabled = true;
     button.textContent = words.signing_in;
-    try {
-      const session = await Session.signIn(name, { email: email.value.trim(), password: password.value });
-      if (name !== null) remember(SLUG_KEY, name);
-      onSession(session);
-    } catch (error) {
-      if (error instanceof Refused && 'X-Tenant-ID' in error.details) {
-        is_slug_asked_for = true;
-        slug_field.hidden = false;
-        return complain(words.provider_needed, slug);
-      }
-      complain(describeFailure(error, words, name ?? host_slug ?? ''), password);
-    } finally {
-      button.disabled = false;
-      button.textContent = words.sign_in;
+    const credentials = { email: email.value.trim(), password: password.value };
+    const result = await Session.signIn(name, credentials).catch((error: unknown) => ({ error }));
+    button.disabled = false;
+    button.textContent = words.sign_in;
+    if ('error' in result) return explain(result.error, name);
+    if (name !== null) remember(SLUG_KEY, name);
+    onSession(result);
+  }
+
+  function explain(error: unknown, name: string | null): void {
+    if (error instanceof Refused && 'X-Tenant-ID' in error.details) {
+      is_slug_asked_for = true;
+      slug_field.hidden = false;
+      return complain(words.provider_needed, slug);
     }
+    complain(describeFailure(error, words, name ?? host_slug ?? ''), password);
   }
 
   function complain(text: string, about: HTMLInputElement): void {

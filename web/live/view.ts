@@ -69,7 +69,9 @@ export function makeView(options: ViewOptions): View {
     sign.node,
     make('div', { class: 'tools' }, makeLanguageButton(language, onLanguage), log_out),
   );
-  const main = make('main', {}, ...figures.map(name => cards[name].node), events.node);
+  const nodes = (names: FigureName[]) => figures.filter(name => names.includes(name)).map(name => cards[name].node);
+  const side = make('div', { class: 'side' }, ...nodes(['alerts', 'routers', 'jobs']));
+  const main = make('main', {}, ...nodes(['customers', 'money']), side, events.node);
   const node = make('div', { class: 'board' }, header, main);
   let messages: readonly LiveMessage[] = [];
   setTitle(tenant.name, 0);

@@ -61,6 +61,7 @@ export interface Words {
   job_kinds: Record<string, string>;
   job_statuses: Record<'queued' | 'running' | 'completed' | 'failed' | 'cancelled', string>;
   job_counts: (done: string, total: string) => string;
+  job_successes: (count: string) => string;
   job_failures: (count: string) => string;
   events: string;
   no_events: string;
@@ -135,6 +136,7 @@ export const WORDS: Record<Language, Words> = {
       cancelled: 'dibatalkan',
     },
     job_counts: (done, total) => `${done} dari ${total}`,
+    job_successes: count => `${count} berhasil`,
     job_failures: count => `${count} gagal`,
     events: 'Kejadian',
     no_events: 'Belum ada kejadian. Begitu ada, muncul di sini.',
@@ -207,6 +209,7 @@ export const WORDS: Record<Language, Words> = {
       cancelled: 'cancelled',
     },
     job_counts: (done, total) => `${done} of ${total}`,
+    job_successes: count => `${count} done`,
     job_failures: count => `${count} failed`,
     events: 'What happens',
     no_events: 'Nothing yet. Whatever happens appears here.',

@@ -30,6 +30,16 @@ export function makeJobsCard({ words, format }: Look): Card<readonly Job[]> {
     return { node: make('li', {}, head, bar, detail), state, bar, detail };
   }
 
+  function describe({ status, succeeded, failed, total }: Job): string {
+    if (total === 0) return '';
+    const is_over = status !== 'running' && status !== 'queued';
+    const done = format.count(succeeded);
+    const counts = is_over
+      ? words.job_successes(done)
+      : words.job_counts(format.count(succeeded + failed), format.count(total));
+    return failed > 0 ? `${counts} · ${words.job_failures(format.count(failed))}` : counts;
+  }
+
   return {
     node: card('jobs', words.jobs, list, none),
     show(jobs) {
@@ -40,9 +50,7 @@ export function makeJobsCard({ words, format }: Look): Card<readonly Job[]> {
         row.node.className = job.status;
         setFigure(row.state, words.job_statuses[job.status]);
         row.bar.value = job.progress;
-        const counts = words.job_counts(format.count(job.succeeded + job.failed), format.count(job.total));
-        row.detail.textContent =
-          job.failed > 0 ? `${counts} · ${words.job_failures(format.count(job.failed))}` : job.total > 0 ? counts : '';
+        row.detail.textContent = describe(job);
       }
       list.replaceChildren(...shown.map(({ id }) => rows.get(id)!.node));
       none.hidden = shown.length > 0;
