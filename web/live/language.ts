@@ -25,7 +25,12 @@ export const otherLanguage = (language: Language): Language => (language === 'id
 /** The way to the other language, as its speakers call it. */
 export function makeLanguageButton(language: Language, onSwitch: () => void): HTMLElement {
   const other = otherLanguage(language);
-  const button = make('button', { type: 'button', class: 'plain language', lang: other }, NAMES[other]);
+  const button = make(
+    'button',
+    { type: 'button', class: 'plain language', lang: other },
+    make('span', { class: 'long' }, NAMES[other]),
+    make('span', { class: 'short', 'aria-hidden': 'true' }, other.toUpperCase()),
+  );
   button.addEventListener('click', onSwitch);
   return button;
 }

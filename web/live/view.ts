@@ -66,8 +66,8 @@ export function makeView(options: ViewOptions): View {
     'header',
     {},
     make('div', { class: 'who' }, make('h1', { tabindex: '-1' }, quote(tenant.name)), below),
-    sign.node,
     make('div', { class: 'tools' }, makeLanguageButton(language, onLanguage), log_out),
+    sign.node,
   );
   const nodes = (names: FigureName[]) => figures.filter(name => names.includes(name)).map(name => cards[name].node);
   const side = make('div', { class: 'side' }, ...nodes(['alerts', 'routers', 'jobs']));
