@@ -34,9 +34,9 @@ export function makeFormat(language: Language, tenant: Pick<Tenant, 'timezone' |
     count: value => counts.format(value),
     money: amount => formatMoney(amount, currency, locale).replace(/(?:IDR|Rp)\s/u, 'Rp'),
     time: instant => {
-      const at = new Date(instant);
-      const [time, day] = [times.format(at), days.format(at)];
-      return day === days.format(new Date()) ? time : `${day} ${time}`;
+      const at = Date.parse(instant);
+      const time = times.format(at);
+      return dayOf(at, timeZone) === dayOf(Date.now(), timeZone) ? time : `${days.format(at)} ${time}`;
     },
     speed: bps => {
       const [size, unit] = UNITS.find(([least]) => bps >= least) ?? [1, 'bps'];

@@ -1,7 +1,8 @@
 import { retryDelay_ms } from '../../src/lib/retry.ts';
 import { Board } from './board.ts';
 import { make } from './dom.ts';
-import { makeLanguageButton, otherLanguage, pickLanguage, rememberLanguage } from './language.ts';
+import { otherLanguage } from './language.ts';
+import { makeLanguageButton, pickLanguage, rememberLanguage } from './language-choice.ts';
 import { forgetPlace } from './place.ts';
 import { forgetSession, Session, SessionEnded } from './session.ts';
 import { makeSignInForm, type SignInForm } from './sign-in.ts';

@@ -5,7 +5,7 @@ const MOST_WAITING = 50;
 export class CustomerNames {
   readonly #known = new Map<string, string | null>();
   #waiting: string[] = [];
-  #is_asking = false;
+  #asked: string | null = null;
   readonly #read: (id: string) => Promise<string>;
   readonly #onName: (id: string) => void;
 
@@ -22,20 +22,20 @@ export class CustomerNames {
   of(id: string): string | null {
     const known = this.#known.get(id);
     if (known !== undefined) return known;
-    if (!this.#waiting.includes(id)) this.#waiting = [...this.#waiting, id].slice(-MOST_WAITING);
+    if (id !== this.#asked && !this.#waiting.includes(id)) this.#waiting = [...this.#waiting, id].slice(-MOST_WAITING);
     void this.#ask();
     return null;
   }
 
   async #ask(): Promise<void> {
-    if (this.#is_asking) return;
-    this.#is_asking = true;
+    if (this.#asked !== null) return;
     // the newest first: they stand on top
     for (let id = this.#waiting.pop(); id !== undefined; id = this.#waiting.pop()) {
+      this.#asked = id;
       const name = await this.#read(id).catch(() => null);
       this.#known.set(id, name);
       if (name !== null) this.#onName(id);
     }
-    this.#is_asking = false;
+    this.#asked = null;
   }
 }

@@ -1,6 +1,7 @@
 import type { LiveMessage, LiveMessageOf } from '../../client/live.ts';
 import type { Language } from './language.ts';
 import { PHRASES } from './phrases.ts';
+import { wordFor } from './words.ts';
 
 /** An event in plain words: pure. */
 
@@ -90,14 +91,14 @@ const amountOf = (amount: number | undefined, { money }: Known): string => (amou
 function tellOfCustomer({ event, data }: CustomerMessage, say: Phrases, name: string): Sentence {
   if (event === 'customer:created') return { tone: 'good', text: say.customer_created(name) };
   if (event === 'customer:updated') {
-    const found = say.customer_updated[data.happened ?? ''];
+    const found = wordFor(say.customer_updated, data.happened);
     return { tone: 'plain', text: (found ?? say.customer_changed)(name) };
   }
   const { status } = data as { status?: string };
-  const was = String(data.previous?.status ?? '');
+  const was = data.previous?.status;
   switch (status) {
     case 'active':
-      return { tone: 'good', text: (say.became_active[was] ?? say.became_active.pending_activation!)(name) };
+      return { tone: 'good', text: (wordFor(say.became_active, was) ?? say.became_active.pending_activation!)(name) };
     case 'suspended':
       return { tone: 'warn', text: say.became_suspended(name) };
     case 'terminated':
@@ -128,10 +129,12 @@ function tellOfPayment({ event, data }: PaymentMessage, say: Phrases, due: Due):
 function tellOfReach({ event, data }: ReachMessage, say: Phrases, known: Known): Sentence {
   const what = say.things[event.split(':')[0] as 'device' | 'router' | 'bridge'];
   const name = data.name ?? (event === 'router:status' ? known.router(data.id) : null) ?? '';
-  const { status = 'unknown' } = data as { status?: 'online' | 'offline' | 'unknown' };
+  const { status } = data as { status?: string };
   const tone = status === 'online' ? 'good' : status === 'offline' ? 'bad' : 'plain';
-  return { tone, text: say.reach[status](`${what} ${name}`.trim()) };
+  return { tone, text: (wordFor(say.reach, status) ?? say.reach.unknown)(`${what} ${name}`.trim()) };
 }
+
+const LINE_TONES = { pending: 'plain', in_sync: 'good', drifted: 'warn', conflict: 'warn', failed: 'bad' } as const;
 
 interface Line {
   name: string;
@@ -142,14 +145,13 @@ function tellOfLine({ data }: LiveMessageOf<'provisioning:status'>, say: Phrases
   const router = `${say.things.router} ${line.router ?? ''}`.trim();
   // what isn't of a customer is the router's own: a pool, a rule
   const whose = data.customer_id ? line.name : String(data.key ?? data.kind ?? '');
-  const { status = 'pending' } = data as { status?: keyof Phrases['line'] };
-  const tone = { pending: 'plain', in_sync: 'good', drifted: 'warn', conflict: 'warn', failed: 'bad' } as const;
-  return { tone: tone[status], text: say.line[status](router, whose) };
+  const text = (wordFor(say.line, data.status) ?? say.line.pending)(router, whose);
+  return { tone: wordFor<Tone>(LINE_TONES, data.status) ?? 'plain', text };
 }
 
 function alertOf({ data }: LiveMessageOf<'alert:opened'>, say: Phrases, known: Known): string {
-  const words = say.alerts[data.type ?? ''];
-  if (words === undefined) return data.message ?? '';
+  const words = wordFor(say.alerts, data.type);
+  if (words === undefined) return String(data.message ?? '');
   const name = data.entity_type === 'router' ? known.router(data.entity_id ?? '') : null;
   return name === null ? words : `${words} (${name})`;
 }

@@ -1,5 +1,6 @@
 import { make } from './dom.ts';
-import { recall, remember, type Language } from './language.ts';
+import type { Language } from './language.ts';
+import { recall, remember } from './language-choice.ts';
 import { slugOfHost } from './provider.ts';
 import { Refused, Session } from './session.ts';
 import { WORDS, type Words } from './words.ts';

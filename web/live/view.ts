@@ -8,7 +8,8 @@ import { makeRoutersCard } from './cards/routers.ts';
 import { makeConnectionSign } from './connection.ts';
 import { make, quote } from './dom.ts';
 import type { FigureName, Shown } from './figures.ts';
-import { makeLanguageButton, type Language } from './language.ts';
+import type { Language } from './language.ts';
+import { makeLanguageButton } from './language-choice.ts';
 import { makeLook, type Card, type Look } from './look.ts';
 import type { Session } from './session.ts';
 

@@ -67,6 +67,10 @@ export interface Words {
   no_events: string;
 }
 
+/** What stands for a word of the API's; undefined for one that we don't know. */
+export const wordFor = <T>(words: Record<string, T>, name: unknown): T | undefined =>
+  typeof name === 'string' && Object.hasOwn(words, name) ? words[name] : undefined;
+
 export const WORDS: Record<Language, Words> = {
   id: {
     title: 'Pantauan langsung',

@@ -1,20 +1,7 @@
-import type { Schemas } from '../../../client/index.ts';
 import { card, make, setFigure } from '../dom.ts';
+import { jobsToShow, type Job } from '../jobs.ts';
 import type { Card, Look } from '../look.ts';
-
-type Job = Schemas['Job'];
-
-/** What just ended stays for a while: somebody waited for it. */
-const ENDED_MS = 10 * 60_000;
-const MOST_ENDED = 3;
-
-export function jobsToShow(jobs: readonly Job[], now: number): Job[] {
-  const is_under_way = ({ status }: Job) => status === 'running' || status === 'queued';
-  const ended = jobs.filter(
-    job => !is_under_way(job) && now - Date.parse(job.finished_at ?? job.updated_at) < ENDED_MS,
-  );
-  return [...jobs.filter(is_under_way), ...ended.slice(0, MOST_ENDED)];
-}
+import { wordFor } from '../words.ts';
 
 export function makeJobsCard({ words, format }: Look): Card<readonly Job[]> {
   const list = make('ul', { class: 'list' });
@@ -22,7 +9,7 @@ export function makeJobsCard({ words, format }: Look): Card<readonly Job[]> {
   const rows = new Map<string, ReturnType<typeof makeRow>>();
 
   function makeRow({ kind }: Job) {
-    const name = words.job_kinds[kind] ?? kind;
+    const name = wordFor(words.job_kinds, kind) ?? kind;
     const state = make('span', { class: 'state' });
     const bar = make('progress', { max: '100', 'aria-label': name });
     const detail = make('span', { class: 'detail' });
