@@ -40,7 +40,8 @@ export function makeFormat(language: Language, tenant: Pick<Tenant, 'timezone' |
     },
     speed: bps => {
       const [size, unit] = UNITS.find(([least]) => bps >= least) ?? [1, 'bps'];
-      return `${speeds.format(bps / size)} ${unit}`;
+      // no line ends between them
+      return `${speeds.format(bps / size)}\u00a0${unit}`;
     },
   };
 }

@@ -5,7 +5,7 @@ import type { Card, Look } from '../look.ts';
 export function makeMoneyCard({ words, format }: Look): Card<Shown['money']> {
   const figure = (name: string) => make('dd', { 'data-figure': name });
   const row = (label: string, value: HTMLElement, more: HTMLElement | null = null, kind = '') =>
-    make('div', { class: `row ${kind}`.trim() }, make('dt', {}, label, more), value);
+    make('div', { class: `row ${kind}`.trim() }, make('dt', {}, `${label} `, more), value);
   const cash_today = figure('cash_today');
   const revenue_today = figure('revenue_today');
   const cash_month = figure('cash_month');
