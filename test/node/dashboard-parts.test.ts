@@ -121,9 +121,9 @@ describe('figures and times', () => {
     expect([id.money(1_500_000), en.money(1_500_000)]).toEqual(['Rp1.500.000', 'Rp1,500,000']);
     expect(makeFormat('en', { ...jayapura, currency: 'USD' }).money(1999)).toBe('US$19.99');
     expect([id.speed(84_300_000), id.speed(1_250_000_000), en.speed(999)]).toEqual([
-      '84,3 Mbps',
-      '1,25 Gbps',
-      '999 bps',
+      '84,3\u00a0Mbps',
+      '1,25\u00a0Gbps',
+      '999\u00a0bps',
     ]);
   });
 

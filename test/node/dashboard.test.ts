@@ -280,7 +280,7 @@ describe.skipIf(is_missing && !process.env.CI)('the dashboard', () => {
     network.cut();
     await connection('waiting');
     await page.waitForSelector('text=/menyambung lagi/');
-    await page.waitForSelector('text=Angka di bawah adalah yang terakhir diketahui.');
+    await page.waitForSelector('text=Angka terakhir yang diketahui.');
     await activate(customers[4]!.id);
     await pay(customers[4]!.id, 75_000);
     await shows('active', '4');

@@ -16,17 +16,19 @@ export function makeConnectionSign(words: Words, onChange: (is_live: boolean) =>
   const rest = make('span', { class: 'rest', 'aria-hidden': 'true' });
   const node = make('p', { class: 'connection' }, word, rest);
   let state: LiveState = { status: 'connecting' };
+  /** Until it stands again, no try is worth another word. */
+  let is_lost = false;
   let retry_at = 0;
   let timer: ReturnType<typeof setInterval> | undefined;
 
   function draw(): void {
     const is_offline = state.status !== 'open' && !navigator.onLine;
-    const kind = is_offline ? 'offline' : state.status === 'closed' ? 'waiting' : state.status;
+    const kind = is_offline ? 'offline' : is_lost ? 'waiting' : state.status === 'open' ? 'open' : 'connecting';
     const text = kind === 'open' ? words.live : words[kind];
     if (word.textContent !== text) word.textContent = text;
     node.dataset.state = kind;
     const seconds = Math.max(1, Math.ceil((retry_at - performance.now()) / 1000));
-    rest.textContent = kind === 'waiting' && state.status === 'waiting' ? ` ${words.in_seconds(seconds)}` : '';
+    rest.textContent = !is_offline && state.status === 'waiting' ? ` ${words.in_seconds(seconds)}` : '';
     onChange(state.status === 'open');
   }
 
@@ -36,6 +38,7 @@ export function makeConnectionSign(words: Words, onChange: (is_live: boolean) =>
     node,
     show(next) {
       state = next;
+      is_lost = next.status === 'connecting' ? is_lost : next.status !== 'open';
       clearInterval(timer);
       if (next.status === 'waiting') {
         retry_at = performance.now() + next.retry_in_ms;
