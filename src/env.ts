@@ -1,4 +1,5 @@
 import type { RateLimiter } from '../durable-objects/rate-limiter/index.ts';
+import type { TenantHub } from '../durable-objects/tenant-hub/index.ts';
 import type { ProvisioningMessage } from './queues/wake.ts';
 import type { JobMessage } from './queues/jobs.ts';
 
@@ -6,6 +7,8 @@ import type { JobMessage } from './queues/jobs.ts';
 export interface Env {
   DIRECTORY_DB: D1Database;
   RATE_LIMITER: DurableObjectNamespace<RateLimiter>;
+  /** One a tenant, named by its id. */
+  TENANT_HUB: DurableObjectNamespace<TenantHub>;
   PROVISIONING_QUEUE: Queue<ProvisioningMessage>;
   JOBS_QUEUE: Queue<JobMessage>;
   FILES: R2Bucket;

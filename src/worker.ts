@@ -9,6 +9,7 @@ import { handleProvisioning } from './queues/provisioning.ts';
 import type { ProvisioningMessage } from './queues/wake.ts';
 
 export { RateLimiter } from '../durable-objects/rate-limiter/index.ts';
+export { TenantHub } from '../durable-objects/tenant-hub/index.ts';
 
 type Body = ProvisioningMessage | JobMessage;
 

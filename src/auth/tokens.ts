@@ -44,6 +44,8 @@ async function importKeys(setting: string): Promise<Keys> {
 
 export interface AccessClaims {
   tenant_id: string;
+  /** Epoch ms. */
+  expires_at: number;
   actor: Extract<Actor, { kind: 'user' }>;
 }
 
@@ -80,12 +82,13 @@ export async function verifyAccessToken(env: Env, token: string, now: number): P
   }).catch(() => {
     throw unauthorized();
   });
-  const { sub, tenant_id, role, iat } = payload;
+  const { sub, tenant_id, role, iat, exp } = payload;
   // ours name their key; without a name the only key there is would do
   if (!protectedHeader.kid || !sub || typeof tenant_id !== 'string' || !ROLES.includes(role as Role) || !iat)
     throw unauthorized();
   return {
     tenant_id,
+    expires_at: exp! * 1000,
     actor: { kind: 'user', id: sub, role: role as Role, token_issued_at: Math.round(iat * 1000) },
   };
 }

@@ -83,7 +83,7 @@ export async function commit(ctx: Context, wanted: readonly Write[], ...events: 
   });
   statements.push(...insertEvents(ctx, events));
   const results = await runGuarded(db, statements, guards);
-  announce(ctx, events);
+  announce(ctx);
   return positions.slice(0, wanted.length).map(at => (at < 0 ? [] : (results[at] as unknown[])));
 }
 

@@ -1,6 +1,7 @@
 import { eq, type SQL, sql } from 'drizzle-orm';
 import type { BatchItem, BatchResponse } from 'drizzle-orm/batch';
 import { drizzle, type DrizzleD1Database } from 'drizzle-orm/d1';
+import { isInGoodStanding } from '../auth/standing.ts';
 import type { Context, Idempotency } from '../context.ts';
 import { AppError, unauthorized } from '../errors.ts';
 import { users } from '../resources/users/table.ts';
@@ -85,8 +86,8 @@ function askStanding({ actor, db }: Context): Preliminary[] {
     .from(users)
     .where(eq(users.id, actor.id));
   const judge = ([user]: { is_active: boolean; role: string; tokens_valid_from: string }[]) => {
-    const is_stale = user?.role !== actor.role || Date.parse(user.tokens_valid_from) > actor.token_issued_at;
-    if (is_stale || !user.is_active) throw unauthorized();
+    const standing = user ? { ...user, tokens_valid_from: Date.parse(user.tokens_valid_from) } : null;
+    if (!isInGoodStanding(standing, actor)) throw unauthorized();
     db.actor_checked = true;
   };
   return [{ statement, judge } as unknown as Preliminary];

@@ -12,6 +12,7 @@ export async function answer(
 ): Promise<Response> {
   const { returns, status = 200 } = definition;
   if ('html' in returns) return answerPage(c, result as HtmlPage, status);
+  if ('socket' in returns) return result as Response;
   const bookmark = definition.needs === 'platform' ? null : c.var.ctx.db.bookmark();
   if (bookmark) c.header('X-D1-Bookmark', bookmark);
   if ('file' in returns || result instanceof Response) return result as Response;

@@ -40,6 +40,8 @@ interface Inputs<P, Q, B> {
   body: Output<B>;
   /** The caller wants the file that `or_file` names. */
   wants_file: boolean;
+  /** As it came: for what passes it on. */
+  request: Request;
 }
 
 /** How a refusal looks to people. No tenant: it isn't known, or not open. `lang` is what the query asks for. */
@@ -54,12 +56,14 @@ export interface OtherForm {
   by_default: boolean;
 }
 
-/** What an endpoint gives: one thing, a page of things, HTML (its refusals too), or a Response of its own (files). */
+/** What an endpoint gives: one thing, a page of things, HTML (its refusals too), or a Response of its own (files, sockets). */
 export type Returns =
   | { one: Schema; /** The same as a file, where the caller asks for one of this type. */ or_file?: OtherForm }
   | { list: Schema; meta?: z.ZodObject }
   | { html: ShowRefusal }
-  | { file: string[] };
+  | { file: string[] }
+  /** A WebSocket of this subprotocol: what it says, and what it is told. */
+  | { socket: string; sends: Schema; takes: Schema };
 
 type ResultOf<R> = R extends { one: infer S extends Schema; or_file: OtherForm }
   ? z.input<S> | Response

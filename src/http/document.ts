@@ -39,9 +39,29 @@ const MEDIA = {
   multipart: 'multipart/form-data',
 } as const;
 
+function describeSuccess({ returns, status = 200 }: AnyDefinition) {
+  const done = (content: Record<string, unknown>) => ({ [status]: { description: 'Done.', content } });
+  if ('file' in returns) return done(Object.fromEntries(returns.file.map(type => [type, { schema: BINARY }])));
+  if ('html' in returns) return done(HTML);
+  if ('list' in returns) return done(json(listAnswer(returns.list, returns.meta)));
+  if ('one' in returns)
+    return done({
+      ...json(dataAnswer(returns.one)),
+      ...(returns.or_file && { [returns.or_file.type]: { schema: BINARY } }),
+    });
+  // HTTP has no more to say: what the two sides say then stands here so that clients know it
+  const messages = z.object({ sends: returns.sends, takes: returns.takes }).meta({ id: 'LiveProtocol' });
+  return {
+    101: {
+      description: `A WebSocket of the subprotocol \`${returns.socket}\`: see /docs/live.`,
+      content: json(messages),
+    },
+  };
+}
+
 /** The endpoint as the OpenAPI document tells of it: every refusal it can give is listed. */
 export function describe(definition: AnyDefinition, params: Schema | null, method: string): OpenAPIRouteSchema {
-  const { returns, status = 200, body, accepts = 'json', needs } = definition;
+  const { returns, body, accepts = 'json', needs } = definition;
   const codes = new Set<ErrorCode>(['VALIDATION_ERROR', 'RATE_LIMIT', 'INTERNAL_ERROR', ...(definition.errors ?? [])]);
   if (needs !== 'platform') for (const code of ['TENANT_SUSPENDED', 'NOT_FOUND'] as const) codes.add(code);
   if (needs === 'bridge') codes.add('UNAUTHORIZED').add('TENANT_MISMATCH');
@@ -58,15 +78,6 @@ export function describe(definition: AnyDefinition, params: Schema | null, metho
       content: 'html' in returns ? HTML : json(ErrorAnswer),
     },
   ]);
-  const success =
-    'file' in returns
-      ? Object.fromEntries(returns.file.map(type => [type, { schema: BINARY }]))
-      : 'html' in returns
-        ? HTML
-        : {
-            ...json('list' in returns ? listAnswer(returns.list, returns.meta) : dataAnswer(returns.one)),
-            ...('one' in returns && returns.or_file && { [returns.or_file.type]: { schema: BINARY } }),
-          };
   const has_etag = method === 'get' && 'one' in returns && 'updated_at' in ((returns.one as z.ZodObject).shape ?? {});
   const unchanged = has_etag ? { 304: { description: 'Still what If-None-Match names.' } } : {};
   return {
@@ -85,6 +96,6 @@ export function describe(definition: AnyDefinition, params: Schema | null, metho
       ...(definition.query && { query: definition.query }),
       ...(body && { body: { required: !mayBeAbsent(definition), content: { [MEDIA[accepts]]: { schema: body } } } }),
     },
-    responses: { [status]: { description: 'Done.', content: success }, ...unchanged, ...Object.fromEntries(refusals) },
+    responses: { ...describeSuccess(definition), ...unchanged, ...Object.fromEntries(refusals) },
   } as OpenAPIRouteSchema;
 }

@@ -164,6 +164,7 @@ function routeClass(definition: AnyDefinition, params: Schema | null, method: st
         query,
         body: accepts_json ? valid('json') : definition.body ? await readRawBody(c, definition) : undefined,
         wants_file: wantsFile(c, definition),
+        request: c.req.raw,
       };
       await takeIdempotencyKey(c, definition, input.body);
       const result = await runAction(c, definition, input);

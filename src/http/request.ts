@@ -73,7 +73,7 @@ export function refuse(result: Refusal): void {
 }
 
 /** A field's path → its complaints; an unknown field is named itself. */
-function validationError(issues: readonly z.core.$ZodIssue[]): AppError {
+export function validationError(issues: readonly z.core.$ZodIssue[]): AppError {
   const details: Record<string, string[]> = Object.create(null) as Record<string, string[]>;
   for (const issue of issues) {
     const path = issue.path.map(String);

@@ -2,6 +2,7 @@ import { and, eq, inArray, isNull, lt, sql } from 'drizzle-orm';
 import type { Ambient, Context } from '../context.ts';
 import { commit } from '../db/commit.ts';
 import { IDEMPOTENCY_MS, runTogether } from '../db/session.ts';
+import { announce } from '../events/announce.ts';
 import { toIso } from '../lib/time.ts';
 import { selectDueRouters } from '../provisioning/apply.ts';
 import { BRIDGE_SILENT_AFTER_MS, loseBridge } from '../provisioning/observe.ts';
@@ -104,4 +105,6 @@ export async function sweepTenant(ctx: Context): Promise<void> {
   for (const bridge of silent)
     await commit(ctx, loseBridge(ctx, bridge, `it has not reported since ${bridge.last_heartbeat_at}`));
   await applyDuePlanChanges(ctx);
+  // whatever of the log hasn't been brought on by now
+  announce(ctx);
 }

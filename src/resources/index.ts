@@ -11,6 +11,7 @@ import { invoicesResource } from './invoices/index.ts';
 import { ipPoolsResource } from './ip-pools/index.ts';
 import { isolirResource } from './isolir/index.ts';
 import { jobsResource } from './jobs/index.ts';
+import { liveResource } from './live/index.ts';
 import { paymentsResource } from './payments/index.ts';
 import { provisioningResource } from './provisioning/index.ts';
 import { receiptsResource } from './receipts/index.ts';
@@ -43,5 +44,6 @@ export const resources: readonly Resource[] = [
   alertsResource,
   importsResource,
   jobsResource,
+  liveResource,
   isolirResource,
 ];

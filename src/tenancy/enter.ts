@@ -49,12 +49,19 @@ export async function makeContext(ambient: Ambient, tenant: Tenant, actor: Actor
 }
 
 /** Null when nothing was sent; a header of another form is as bad as a bad token. */
-function bearerToken(request: Request): string | null {
+export function bearerToken(request: Request): string | null {
   const header = request.headers.get('authorization');
-  if (header === null) return null;
+  if (header === null) return socketToken(request);
   const match = /^Bearer ([\w.-]{1,4000})$/i.exec(header);
   if (!match) throw unauthorized();
   return match[1]!;
+}
+
+/** A browser can't send a header with a WebSocket: the token stands among the subprotocols, `bearer.<token>`. */
+function socketToken(request: Request): string | null {
+  const offered = request.headers.get('upgrade') === null ? null : request.headers.get('sec-websocket-protocol');
+  const match = /(?:^|,)\s*bearer\.([\w.-]{1,4000})\s*(?:,|$)/.exec(offered ?? '');
+  return match ? match[1]! : null;
 }
 
 async function resolveTenant(ambient: Ambient, request: Request, named: Door['named']): Promise<Tenant> {

@@ -24,6 +24,7 @@ import {
   waitUntil,
   withBridgeCalls,
 } from '../support/network-world.ts';
+import { makeLocalHub, SILENT_HUB, silenceHub } from '../support/hub.ts';
 import { addWaitingLine, consume, recordQueues } from '../support/queues.ts';
 import { PASSWORD, TestBridge } from '../support/world.ts';
 
@@ -90,8 +91,9 @@ const makeHalfOpen = (world: NetworkTenant) =>
   );
 
 const quiet = () => {
+  silenceHub();
   const { queue, sent } = recordQueue<ProvisioningMessage>();
-  return { parts: { env: { ...env, PROVISIONING_QUEUE: queue } }, sent };
+  return { parts: { env: { ...env, PROVISIONING_QUEUE: queue, TENANT_HUB: SILENT_HUB } }, sent };
 };
 
 describe('a router that fails again and again', () => {
@@ -424,10 +426,15 @@ describe('a router that is back', () => {
         const batch = { spool_id: world.bridge_id, number: ++next_number, measured_at_ms: Date.now(), routers: [seen], devices: [] }; // prettier-ignore
         const body = { version: '1.0.0', watched_tag: null, batch, batches_waiting: 0 };
         const headers = await bridgeOf(world).sign(JSON.stringify(body));
-        const answer = await callWith({ PROVISIONING_QUEUE: queue }, 'POST', '/api/v1/bridges/report', {
-          body,
-          headers,
-        });
+        const answer = await callWith(
+          { PROVISIONING_QUEUE: queue, TENANT_HUB: SILENT_HUB },
+          'POST',
+          '/api/v1/bridges/report',
+          {
+            body,
+            headers,
+          },
+        );
         expect(answer.status, answer.text).toBe(200);
         const [row] = await world.query<{ next_attempt_at: number | null }>('SELECT next_attempt_at FROM provisioning');
         const is_back = bridge === 'online' && (router !== 'online' || circuit !== null);
@@ -448,6 +455,7 @@ describe('ten routers of which one is silent', () => {
   async function makeTen(silent_port: number) {
     const world = await NetworkTenant.make();
     const { env: still, provisioning } = recordQueues();
+    const settings = { PROVISIONING_QUEUE: still.PROVISIONING_QUEUE, TENANT_HUB: makeLocalHub(() => still) };
     const lines: { id: string; router_id: string }[] = [];
     for (let at = 0; at < 10; at++) {
       const router_id = at === 0 ? world.router_id : await world.addRouter();
@@ -458,7 +466,6 @@ describe('ten routers of which one is silent', () => {
         pppoe_username: uniqueName(),
         pppoe_password: PASSWORD,
       });
-      const settings = { PROVISIONING_QUEUE: still.PROVISIONING_QUEUE };
       const path = `/api/v1/customers/${id}/activate`;
       const answer = await callWith(settings, 'POST', path, { token: world.tenant.admin.token, body: {} });
       expect(answer.status, answer.text).toBe(200);
@@ -534,7 +541,7 @@ describe('ten routers of which one is silent', () => {
     const { world, silent } = await makeTen(env.TEST_NETWORK.silent_port);
     const { env: still } = recordQueues();
     const [there] = await world.query<{ id: string }>('SELECT id FROM routers WHERE id <> ?1', silent.router_id);
-    const settings = { PROVISIONING_QUEUE: still.PROVISIONING_QUEUE };
+    const settings = { PROVISIONING_QUEUE: still.PROVISIONING_QUEUE, TENANT_HUB: SILENT_HUB };
     const { token } = world.tenant.admin;
     const moved = await callWith(settings, 'PUT', `/api/v1/customers/${silent.id}`, { token, body: { router_id: there!.id } }); // prettier-ignore
     expect(moved.status, moved.text).toBe(200);

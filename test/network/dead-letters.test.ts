@@ -21,6 +21,7 @@ import {
   waitUntil,
   withBridgeCalls,
 } from '../support/network-world.ts';
+import { SILENT_HUB } from '../support/hub.ts';
 import { addWaitingLine, consume, recordQueues } from '../support/queues.ts';
 import { addEntry, PASSWORD, TestTenant } from '../support/world.ts';
 
@@ -296,7 +297,7 @@ describe('what isn’t as it should be', () => {
     const line = await addWaitingLine(world);
     const [{ id }] = await world.tenant.get('/provisioning') as [{ id: string }]; // prettier-ignore
     const { env: still } = recordQueues();
-    const settings = { PROVISIONING_QUEUE: still.PROVISIONING_QUEUE };
+    const settings = { PROVISIONING_QUEUE: still.PROVISIONING_QUEUE, TENANT_HUB: SILENT_HUB };
     const { token } = world.tenant.admin;
     const again = () => callWith(settings, 'POST', `/api/v1/provisioning/${id}/retry`, { token });
     await withBridgeCalls(() => world.look({ env: still }), {

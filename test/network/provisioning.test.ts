@@ -25,6 +25,7 @@ import {
   withBridgeCalls,
   type RouterRow,
 } from '../support/network-world.ts';
+import { SILENT_HUB, silenceHub } from '../support/hub.ts';
 
 afterEach(clearFaults);
 
@@ -551,11 +552,12 @@ describe('a router or bridge that is away', () => {
   async function tryTimes(world: NetworkTenant, customer_id: string, times: number) {
     const tries: { attempts: number; delay_ms: number }[] = [];
     const { queue, sent } = recordQueue<ProvisioningMessage>();
+    silenceHub();
     for (let at = 0; at < times; at++) {
       await world.makeDue();
       const now = Date.now();
       const still = { now, elapsed_ms: () => 0, random: () => 0.5 };
-      await world.look({ env: { ...env, PROVISIONING_QUEUE: queue }, ...still });
+      await world.look({ env: { ...env, PROVISIONING_QUEUE: queue, TENANT_HUB: SILENT_HUB }, ...still });
       const [item] = (await world.read(customer_id)).items;
       tries.push({ attempts: item!.attempts, delay_ms: Date.parse(item!.next_attempt_at!) - now });
     }
@@ -738,6 +740,7 @@ describe('messages in any number and order', () => {
     const world = await NetworkTenant.make();
     const { id, pppoe_username } = await world.addLine((await world.addPlan()).id);
     const { queue } = recordQueue<ProvisioningMessage>();
+    silenceHub();
     let is_changed = false;
     const changeMeanwhile = async () => {
       if (is_changed) return;
@@ -750,7 +753,7 @@ describe('messages in any number and order', () => {
       await world.query('UPDATE routers SET revision = revision + 1');
     };
     await world.query(`UPDATE provisioning SET status = 'pending', next_attempt_at = 1`);
-    const quiet = { env: { ...env, PROVISIONING_QUEUE: queue } };
+    const quiet = { env: { ...env, PROVISIONING_QUEUE: queue, TENANT_HUB: SILENT_HUB } };
     await withBridgeCalls(() => world.look(quiet), { after: changeMeanwhile });
     const { items } = await world.read(id);
     expect(items[0]).toMatchObject({ status: 'pending', desired: { disabled: true } });
@@ -768,10 +771,11 @@ describe('messages in any number and order', () => {
     const held = new Promise<void>(resolve => (let_go = resolve));
     let calls_begun = 0;
     const { queue } = recordQueue<ProvisioningMessage>();
+    silenceHub();
     await withBridgeCalls(
       async calls => {
         // the first one has read the old state, and its request is stuck on the way
-        const late = world.look({ env: { ...env, PROVISIONING_QUEUE: queue } });
+        const late = world.look({ env: { ...env, PROVISIONING_QUEUE: queue, TENANT_HUB: SILENT_HUB } });
         await waitUntil(
           () => Promise.resolve(calls_begun),
           count => count === 1,

@@ -10,6 +10,11 @@ export interface Interleaving {
   stop(): void;
 }
 
+const isOfHub = (statements: D1PreparedStatement[]): boolean =>
+  statements.some(each =>
+    (each as unknown as { statement: string }).statement.includes('FROM events AS e WHERE e.seq >'),
+  );
+
 /** `what` happens just before the round trip of that number; the first is 0. Its own are not counted. */
 export function letIn(d1: D1Database, before_trip: number, what: () => Promise<unknown>): Interleaving {
   let is_in = false;
@@ -20,6 +25,8 @@ export function letIn(d1: D1Database, before_trip: number, what: () => Promise<u
     if (is_in) return session;
     const batch = session.batch.bind(session);
     session.batch = async statements => {
+      // the hub looks at the log whenever it likes
+      if (isOfHub(statements)) return batch(statements);
       if (state.trips++ === before_trip) {
         is_in = true;
         await what();

@@ -3,6 +3,7 @@ import { expect } from 'vitest';
 import type { JobMessage } from '../../src/queues/jobs.ts';
 import type { ProvisioningMessage } from '../../src/queues/wake.ts';
 import worker from '../../src/worker.ts';
+import { SILENT_HUB, silenceHub } from './hub.ts';
 import { type NetworkTenant, recordQueue } from './network-world.ts';
 
 /** Queues and their consumers, as tests see them. */
@@ -25,7 +26,8 @@ export async function consume<T>(queue: string, bodies: T[]): Promise<string[]> 
 export function recordQueues() {
   const provisioning = recordQueue<ProvisioningMessage>();
   const jobs = recordQueue<JobMessage>();
-  const quiet = { ...env, PROVISIONING_QUEUE: provisioning.queue, JOBS_QUEUE: jobs.queue };
+  silenceHub();
+  const quiet = { ...env, PROVISIONING_QUEUE: provisioning.queue, JOBS_QUEUE: jobs.queue, TENANT_HUB: SILENT_HUB };
   return { provisioning: provisioning.sent, jobs: jobs.sent, env: quiet };
 }
 

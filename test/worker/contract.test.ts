@@ -746,9 +746,9 @@ describe('the document and the rest of the root', () => {
   test('every route declares what it gives and what every route may refuse', async () => {
     const { paths } = await readDocument();
     for (const route of routes) {
-      const { status = 200, body } = route.endpoint.definition;
+      const { status = 200, body, returns } = route.endpoint.definition;
       const declared = Object.keys(paths[documentPath(route.path)]![route.method]!.responses);
-      const always = [status, 400, 429, 500];
+      const always = ['socket' in returns ? 101 : status, 400, 429, 500];
       const closed_ones = isPublic(route) ? [] : [401, 403, 404];
       expect(declared, nameOf(route)).toEqual(
         expect.arrayContaining([...always, ...closed_ones, ...(body ? [413, 415] : [])].map(String)),

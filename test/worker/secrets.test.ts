@@ -48,7 +48,7 @@ interface JsonSchema {
 
 function schemaOf({ endpoint }: Route): JsonSchema | null {
   const { returns } = endpoint.definition;
-  if ('file' in returns || 'html' in returns) return null;
+  if ('file' in returns || 'html' in returns || 'socket' in returns) return null;
   const schema = 'list' in returns ? returns.list : returns.one;
   return z.toJSONSchema(schema, { unrepresentable: 'any' }) as JsonSchema;
 }

@@ -14,7 +14,7 @@ import { ALERT_STATUSES, ALERT_TYPES, alerts, type AlertRow } from './table.ts';
 
 export { openAlerts, resolveAlerts } from './settle.ts';
 
-const Alert = z
+export const Alert = z
   .object({
     id: Id,
     type: z.enum(ALERT_TYPES),

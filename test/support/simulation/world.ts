@@ -4,7 +4,9 @@ import { sweepTenant } from '../../../src/jobs/sweep.ts';
 import { handleProvisioning } from '../../../src/queues/provisioning.ts';
 import type { JobMessage } from '../../../src/queues/jobs.ts';
 import type { ProvisioningMessage } from '../../../src/queues/wake.ts';
+import type { Env } from '../../../src/env.ts';
 import { callWith } from '../direct.ts';
+import { makeLocalHub } from '../hub.ts';
 import { enrolBridge, makeTestAmbient, makeTestContext, recordQueue } from '../network-world.ts';
 import { type Answer, type CallOptions, TestTenant } from '../world.ts';
 import { checkAll, checkStrangers, checkUntouched } from './checks.ts';
@@ -34,7 +36,12 @@ export class SimulationCounts {
 /** Its calls end when all that they left to do afterwards is done, and what they put into the queue is kept. */
 class QuietTenant extends TestTenant {
   readonly mail = recordQueue<ProvisioningMessage>();
-  readonly env = { ...env, PROVISIONING_QUEUE: this.mail.queue, JOBS_QUEUE: recordQueue<JobMessage>().queue };
+  readonly env: Env = {
+    ...env,
+    PROVISIONING_QUEUE: this.mail.queue,
+    JOBS_QUEUE: recordQueue<JobMessage>().queue,
+    TENANT_HUB: makeLocalHub(() => this.env),
+  };
 
   override call(method: string, path: string, { body, token = this.admin.token }: CallOptions = {}): Promise<Answer> {
     return callWith(this.env, method, `/api/v1${path}`, { body, token });
