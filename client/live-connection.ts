@@ -1,13 +1,7 @@
-import type { LiveMessage } from './live-types.ts';
+import { isAnswer, type LiveAnswer, type LiveMessage } from './live-types.ts';
 import { renewalDelay_ms, type LiveTiming } from './live-rules.ts';
 
 /** One connection, from its opening to its end: keeps it alive, and its token fresh. What comes after is not its concern. */
-
-/** What the server answers to what was sent, beside events. */
-interface Reply {
-  event: 'subscribed' | 'authenticated' | 'pong' | 'error';
-  data: { seq?: number; code?: string };
-}
 
 export interface ConnectionOptions {
   url: string;
@@ -23,7 +17,6 @@ export interface ConnectionOptions {
   onEnd: (ending: { code: number; lasted_ms: number | null }) => void;
 }
 
-const REPLIES = new Set(['subscribed', 'authenticated', 'pong', 'error']);
 const BROKEN = 1006;
 
 type Timer = ReturnType<typeof setTimeout>;
@@ -93,10 +86,9 @@ export class LiveConnection {
     if (this.#is_over) return;
     this.#calm();
     if (typeof frame !== 'string' || frame === 'pong') return;
-    const message = JSON.parse(frame) as LiveMessage | Reply;
-    if (!isReply(message)) this.#options.onMessage(message);
-    else if (message.event === 'subscribed' && message.data.seq !== undefined)
-      this.#options.onPosition(message.data.seq);
+    const message = JSON.parse(frame) as LiveMessage | LiveAnswer;
+    if (!isAnswer(message)) this.#options.onMessage(message);
+    else if (message.event === 'subscribed') this.#options.onPosition(message.data.seq);
   }
 
   #planRenewal(token: string): void {
@@ -118,5 +110,3 @@ export class LiveConnection {
     this.#options.onEnd({ code, lasted_ms });
   }
 }
-
-const isReply = (message: LiveMessage | Reply): message is Reply => REPLIES.has(message.event);

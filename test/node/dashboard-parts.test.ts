@@ -1,12 +1,11 @@
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import type { LiveEventName, LiveMessage } from '../../client/index.ts';
+import type { LiveEventName } from '../../client/index.ts';
 import { jobsToShow } from '../../web/live/jobs.ts';
 import { Figure } from '../../web/live/figure.ts';
 import { dayOf, makeFormat } from '../../web/live/format.ts';
-import { CustomerNames } from '../../web/live/names.ts';
 import { slugOfHost } from '../../web/live/provider.ts';
-import { tell } from '../../web/live/sentences.ts';
+import { tell, type LoggedMessage } from '../../web/live/sentences.ts';
 
 /** What of the dashboard needs no browser. */
 
@@ -137,38 +136,37 @@ describe('figures and times', () => {
 
 describe('a sentence', () => {
   const known = {
-    customer: (id: string) => (id === 'c1' ? 'Citra Rahayu' : null),
     router: (id: string) => (id === 'r1' ? 'Gerbang' : null),
     money: (amount: number) => `Rp${amount}`,
   };
   const say = (event: LiveEventName, data: object, language: 'id' | 'en' = 'id') =>
-    tell({ event, data: { id: 'x', ...data }, timestamp: '', seq: 1 } as LiveMessage, language, known)?.text;
+    tell({ event, data: { id: 'x', ...data }, timestamp: '', seq: 1 } as LoggedMessage, language, known).text;
 
   it.each<[LiveEventName, object, string, string]>([
     ['customer:created', { full_name: 'Eko' }, 'Pelanggan baru: Eko', 'New customer: Eko'],
     [
       'customer:status',
-      { id: 'c1', status: 'active', previous: { status: 'suspended' } },
+      { customer_name: 'Citra Rahayu', status: 'active', previous: { status: 'suspended' } },
       'Citra Rahayu aktif kembali',
       'Citra Rahayu is active again',
     ],
     ['customer:status', { status: 'suspended' }, 'seorang pelanggan diisolir', 'a customer was put on isolir'],
     [
       'payment:updated',
-      { customer_id: 'c1', status: 'paid' },
+      { customer_name: 'Citra Rahayu', status: 'paid' },
       'Tagihan Citra Rahayu lunas',
       'Bill of Citra Rahayu is paid',
     ],
     [
       'receipt:created',
-      { customer_id: 'c1', amount: 5 },
+      { customer_name: 'Citra Rahayu', amount: 5 },
       'Uang masuk Rp5 dari Citra Rahayu',
       'Money in Rp5 from Citra Rahayu',
     ],
-    ['router:status', { id: 'r1', status: 'offline' }, 'Router Gerbang terputus', 'Router Gerbang is offline'],
+    ['router:status', { name: 'Gerbang', status: 'offline' }, 'Router Gerbang terputus', 'Router Gerbang is offline'],
     [
       'provisioning:status',
-      { customer_id: 'c1', router_id: 'r1', status: 'in_sync' },
+      { customer_id: 'c1', customer_name: 'Citra Rahayu', router_name: 'Gerbang', status: 'in_sync' },
       'Router Gerbang sudah sesuai untuk Citra Rahayu',
       'Router Gerbang is up to date for Citra Rahayu',
     ],
@@ -178,51 +176,45 @@ describe('a sentence', () => {
       'Peringatan: router terputus (Gerbang)',
       'Alert: a router is offline (Gerbang)',
     ],
+    [
+      'alert:resolved',
+      { type: 'drift' },
+      'Teratasi: isi router diubah orang',
+      'Solved: somebody changed what a router holds',
+    ],
+    [
+      'payment:updated',
+      { amount: 3, happened: 'updated', previous: { amount: 5 } },
+      'Sisa tagihan seorang pelanggan: Rp3',
+      'Left of the bill of a customer: Rp3',
+    ],
+    [
+      'provisioning:status',
+      { key: 'pool-isolir', status: null },
+      'Router: isi untuk pool-isolir sudah dicabut',
+      'Router: the entry of pool-isolir is gone',
+    ],
   ])('%s %o', (event, data, id, en) => {
     expect(say(event, data)).toBe(id);
     expect(say(event, data, 'en')).toBe(en);
   });
 
-  it('is none about what only moves figures', () => {
-    expect(say('job:progress', {})).toBeUndefined();
-    expect(say('monitoring:update', {})).toBeUndefined();
-  });
-
   it('is found for whatever a server of another age may say', () => {
     const events: LiveEventName[] = ['customer:status', 'payment:updated', 'router:status', 'provisioning:status', 'alert:opened', 'ticket:updated']; // prettier-ignore
     const word = fc.oneof(fc.string(), fc.constantFrom('constructor', '__proto__', 'toString', null, undefined));
-    const data = fc.record({ status: word, happened: word, type: word, previous: fc.record({ status: word }) });
+    const data = fc.record({
+      amount: fc.option(fc.integer(), { nil: undefined }),
+      status: word,
+      happened: word,
+      type: word,
+      previous: fc.option(fc.record({ status: word }), { nil: undefined }),
+    });
     fc.assert(
       fc.property(fc.constantFrom(...events, 'olt:exploded' as LiveEventName), data, (event, fields) => {
         expect(typeof say(event, fields)).toBe('string');
       }),
       { numRuns: 500 },
     );
-  });
-});
-
-describe('what customers are called', () => {
-  it('is asked for once each, one after the other', async () => {
-    const asked: string[] = [];
-    const told: string[] = [];
-    let at_once = 0;
-    const names = new CustomerNames(
-      async id => {
-        expect(++at_once).toBe(1);
-        asked.push(id);
-        await sleep(1);
-        at_once--;
-        if (id === 'gone') throw new Error('404');
-        return `name of ${id}`;
-      },
-      id => void told.push(id),
-    );
-    for (const id of ['a', 'b', 'a', 'gone', 'b']) expect(names.of(id)).toBeNull();
-    await sleep(50);
-    expect([...asked].sort()).toEqual(['a', 'b', 'gone']);
-    expect([names.of('a'), names.of('gone')]).toEqual(['name of a', null]);
-    expect(told).toHaveLength(2);
-    expect(asked).toHaveLength(3);
   });
 });
 

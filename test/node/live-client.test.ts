@@ -3,7 +3,14 @@ import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { WebSocketServer, type WebSocket as ServerSocket } from 'ws';
-import { connectLive, type Live, type LiveMessage, type LiveOptions, type LiveState } from '../../client/index.ts';
+import {
+  connectLive,
+  LIVE_EVENTS,
+  type Live,
+  type LiveMessage,
+  type LiveOptions,
+  type LiveState,
+} from '../../client/index.ts';
 import {
   FIRST_TRY,
   lifetimeOf,
@@ -111,7 +118,7 @@ async function waitUntil(look: () => boolean, what: string): Promise<void> {
 }
 
 const waitForVisits = (count: number) => waitUntil(() => hub.visits.length >= count, `visit ${count}`);
-const seqs = () => messages.map(({ seq }) => seq);
+const seqs = () => messages.map(message => ('seq' in message ? message.seq : undefined));
 const statuses = () => states.map(({ status }) => status);
 
 beforeEach(async () => {
@@ -138,6 +145,12 @@ describe('a connection', () => {
     expect(seqs()).toEqual([4, 9, undefined]);
     expect(live!.seq).toBe(9);
     expect(statuses()).toEqual(['connecting', 'open']);
+  });
+
+  it('asks for all events by name: the hub knows no shorter word for them', async () => {
+    connect();
+    await waitUntil(() => hub.visits[0]?.heard.length === 1, 'a subscription');
+    expect(JSON.parse(hub.last.heard[0]!)).toEqual({ type: 'subscribe', events: LIVE_EVENTS });
   });
 
   it('takes its first position from the answer to subscribe, and goes on from there', async () => {

@@ -6,9 +6,8 @@ import { Figure } from './figure.ts';
 import { FIGURE_NAMES, SOURCES, type FigureName, type Shown } from './figures.ts';
 import { dayOf } from './format.ts';
 import type { Language } from './language.ts';
-import { CustomerNames } from './names.ts';
 import { recallPlace, rememberPlace } from './place.ts';
-import { customerIdOf } from './sentences.ts';
+import type { LoggedMessage } from './sentences.ts';
 import { Refused, SessionEnded, type EndReason, type Session } from './session.ts';
 import { makeView, type View } from './view.ts';
 
@@ -39,11 +38,10 @@ const sleep = (ms: number) => new Promise(resolve => setTimeout(resolve, ms));
 export class Board {
   readonly #options: BoardOptions;
   readonly #role: Role;
-  readonly #names: CustomerNames;
   readonly #figures = new Map<FigureName, Figure<unknown>>();
   readonly #shown: Partial<Shown> = {};
   readonly #measured = new Map<string, LiveMessageOf<'monitoring:update'>['data']>();
-  #messages: LiveMessage[] = [];
+  #messages: LoggedMessage[] = [];
   #state: LiveState = { status: 'connecting' };
   #view: View;
   #live: Live;
@@ -55,10 +53,6 @@ export class Board {
     const { session, language } = options;
     this.#options = options;
     this.#role = session.user.role;
-    this.#names = new CustomerNames(
-      async id => (await session.get<{ full_name: string }>(`/customers/${id}`)).full_name,
-      () => this.#drawSoon(),
-    );
     for (const name of FIGURE_NAMES) if (roleMay(this.#role, SOURCES[name].needs)) this.#addFigure(name);
     this.#view = this.#makeView(language);
     this.#clock = this.#watchClock();
@@ -115,7 +109,6 @@ export class Board {
       language,
       figures: [...this.#figures.keys()],
       measured: this.#measured,
-      customerName: id => this.#names.of(id),
       onLanguage,
       onLogOut,
     });
@@ -163,10 +156,7 @@ export class Board {
     const entity = message.event.split(':')[0]!;
     for (const [name, figure] of this.#figures) if (SOURCES[name].woken_by.includes(entity)) figure.touch();
     if (message.event === 'monitoring:update') this.#measure(message);
-    if (message.seq === undefined) return;
-    const { full_name } = message.data as { full_name?: unknown };
-    const customer_id = customerIdOf(message);
-    if (customer_id !== null && typeof full_name === 'string') this.#names.learn(customer_id, full_name);
+    if (!('seq' in message)) return;
     this.#messages = [message, ...this.#messages].slice(0, MOST_EVENTS);
     this.#drawSoon();
   }

@@ -30,9 +30,11 @@ interface Phrases {
   ticket: Record<'ticket:created' | 'ticket:updated', OfName>;
   things: Record<'router' | 'device' | 'bridge', string>;
   reach: Record<'online' | 'offline' | 'unknown', OfName>;
-  line: Record<'pending' | 'in_sync' | 'drifted' | 'conflict' | 'failed', (router: string, whose: string) => string>;
-  alert_opened: (what: string) => string;
-  alert_resolved: string;
+  line: Record<
+    'pending' | 'in_sync' | 'drifted' | 'conflict' | 'failed' | 'gone',
+    (router: string, whose: string) => string
+  >;
+  alert: Record<'alert:opened' | 'alert:acknowledged' | 'alert:resolved', OfName>;
   alerts: Record<string, string>;
   unknown: (event: string) => string;
 }
@@ -92,9 +94,13 @@ export const PHRASES: Record<Language, Phrases> = {
       drifted: (router, whose) => `${router}: isi untuk ${whose} diubah orang`,
       conflict: (router, whose) => `${router}: isi untuk ${whose} bukan milik Rukun`,
       failed: (router, whose) => `${router} gagal disesuaikan untuk ${whose}`,
+      gone: (router, whose) => `${router}: isi untuk ${whose} sudah dicabut`,
     },
-    alert_opened: what => `Peringatan: ${what}`,
-    alert_resolved: 'Satu peringatan selesai',
+    alert: {
+      'alert:opened': what => `Peringatan: ${what}`,
+      'alert:acknowledged': what => `Sedang ditangani: ${what}`,
+      'alert:resolved': what => `Teratasi: ${what}`,
+    },
     alerts: {
       bandwidth: 'lalu lintas melampaui batas',
       device_offline: 'perangkat terputus',
@@ -157,9 +163,13 @@ export const PHRASES: Record<Language, Phrases> = {
       drifted: (router, whose) => `${router}: somebody changed the entry of ${whose}`,
       conflict: (router, whose) => `${router}: the entry of ${whose} isn’t Rukun’s`,
       failed: (router, whose) => `${router} could not be brought up to date for ${whose}`,
+      gone: (router, whose) => `${router}: the entry of ${whose} is gone`,
     },
-    alert_opened: what => `Alert: ${what}`,
-    alert_resolved: 'An alert is resolved',
+    alert: {
+      'alert:opened': what => `Alert: ${what}`,
+      'alert:acknowledged': what => `Being looked after: ${what}`,
+      'alert:resolved': what => `Solved: ${what}`,
+    },
     alerts: {
       bandwidth: 'traffic is above the limit',
       device_offline: 'a device is offline',

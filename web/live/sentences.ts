@@ -14,16 +14,16 @@ export interface Sentence {
 
 /** What a sentence needs beyond the event. */
 export interface Known {
-  customer: (id: string) => string | null;
   router: (id: string) => string | null;
   money: (amount: number) => string;
 }
 
-/** Null: nothing that belongs into the stream of events. */
-export function tell(message: LiveMessage, language: Language, known: Known): Sentence | null {
+/** What stays in the log: the others only move figures. */
+export type LoggedMessage = Extract<LiveMessage, { seq: number }>;
+
+export function tell(message: LoggedMessage, language: Language, known: Known): Sentence {
   const say = PHRASES[language];
-  const name = customerOf(message, known) ?? say.somebody;
-  const [entity] = message.event.split(':');
+  const name = customerOf(message.data) ?? say.somebody;
   switch (message.event) {
     case 'customer:created':
     case 'customer:updated':
@@ -31,17 +31,15 @@ export function tell(message: LiveMessage, language: Language, known: Known): Se
       return tellOfCustomer(message, say, name);
     case 'payment:created':
     case 'payment:updated':
-      return tellOfPayment(message, say, { name, amount: amountOf(message.data.amount, known) });
+      return tellOfPayment(message, say, { name, amount: amountOf(message.data, known) });
     case 'invoice:created':
-    case 'receipt:created': {
-      const { number, total, amount } = message.data as { number?: string; total?: number; amount?: number };
-      if (entity === 'invoice') return { tone: 'plain', text: say.invoice_created(name, number ?? '') };
-      return { tone: 'good', text: say.receipt_created(name, amountOf(amount ?? total, known)) };
-    }
+      return { tone: 'plain', text: say.invoice_created(name, message.data.number ?? '') };
+    case 'receipt:created':
+      return { tone: 'good', text: say.receipt_created(name, amountOf(message.data, known)) };
     case 'invoice:updated':
     case 'receipt:updated': {
-      const is_void = message.data.happened === 'voided' || message.data.status === 'void';
-      const words = entity === 'invoice' ? say.invoice : say.receipt;
+      const is_void = message.data.happened === 'voided';
+      const words = message.event === 'invoice:updated' ? say.invoice : say.receipt;
       return { tone: is_void ? 'warn' : 'plain', text: (is_void ? words.voided : words.changed)(name) };
     }
     case 'ticket:created':
@@ -50,53 +48,43 @@ export function tell(message: LiveMessage, language: Language, known: Known): Se
     case 'device:status':
     case 'router:status':
     case 'bridge:status':
-      return tellOfReach(message, say, known);
+      return tellOfReach(message, say);
     case 'provisioning:status':
-      return tellOfLine(message, say, { name, router: known.router(message.data.router_id ?? '') });
+      return tellOfLine(message, say, name);
     case 'alert:opened':
-      return { tone: 'bad', text: say.alert_opened(alertOf(message, say, known)) };
+    case 'alert:acknowledged':
     case 'alert:resolved':
-      return { tone: 'good', text: say.alert_resolved };
-    case 'job:progress':
-    case 'monitoring:update':
-    case 'session:expired':
-      return null;
+      return tellOfAlert(message, say, known);
     default:
       // a newer server may tell more than we know of
-      return { tone: 'plain', text: say.unknown((message as LiveMessage).event) };
+      return { tone: 'plain', text: say.unknown((message as LoggedMessage).event) };
   }
 }
 
 type Phrases = (typeof PHRASES)['id'];
-type CustomerMessage = LiveMessageOf<'customer:created' | 'customer:updated' | 'customer:status'>;
-type PaymentMessage = LiveMessageOf<'payment:created' | 'payment:updated'>;
-type ReachMessage = LiveMessageOf<'device:status' | 'router:status' | 'bridge:status'>;
+type Of<Event extends LoggedMessage['event']> = LiveMessageOf<Event>;
 
-/** The customer that an event is about; null: about none. */
-export function customerIdOf({ event, data }: LiveMessage): string | null {
-  const { id, customer_id } = data as { id?: string; customer_id?: string | null };
-  return event.startsWith('customer:') ? (id ?? null) : (customer_id ?? null);
+function customerOf(data: LoggedMessage['data']): string | null {
+  const { full_name, customer_name } = data as { full_name?: unknown; customer_name?: unknown };
+  for (const told of [full_name, customer_name]) if (typeof told === 'string') return told;
+  return null;
 }
 
-function customerOf(message: LiveMessage, known: Known): string | null {
-  const { full_name, customer_name, previous } = message.data as Record<string, unknown>;
-  const former = (previous as { full_name?: unknown } | undefined)?.full_name;
-  for (const told of [full_name, customer_name, former]) if (typeof told === 'string') return told;
-  const id = customerIdOf(message);
-  return id === null ? null : known.customer(id);
-}
+const amountOf = ({ amount }: { amount?: number }, { money }: Known): string =>
+  amount === undefined ? '' : money(amount);
 
-const amountOf = (amount: number | undefined, { money }: Known): string => (amount === undefined ? '' : money(amount));
-
-function tellOfCustomer({ event, data }: CustomerMessage, say: Phrases, name: string): Sentence {
+function tellOfCustomer(
+  { event, data }: Of<'customer:created' | 'customer:updated' | 'customer:status'>,
+  say: Phrases,
+  name: string,
+): Sentence {
   if (event === 'customer:created') return { tone: 'good', text: say.customer_created(name) };
   if (event === 'customer:updated') {
     const found = wordFor(say.customer_updated, data.happened);
     return { tone: 'plain', text: (found ?? say.customer_changed)(name) };
   }
-  const { status } = data as { status?: string };
-  const was = data.previous?.status;
-  switch (status) {
+  const was = event === 'customer:status' ? data.previous?.status : undefined;
+  switch (data.status) {
     case 'active':
       return { tone: 'good', text: (wordFor(say.became_active, was) ?? say.became_active.pending_activation!)(name) };
     case 'suspended':
@@ -113,45 +101,46 @@ interface Due {
   amount: string;
 }
 
-function tellOfPayment({ event, data }: PaymentMessage, say: Phrases, due: Due): Sentence {
-  const status = data.status ?? data.happened ?? '';
-  if (status === 'paid') return { tone: 'good', text: say.payment.paid(due) };
+function tellOfPayment({ event, data }: Of<'payment:created' | 'payment:updated'>, say: Phrases, due: Due): Sentence {
+  if (data.status === 'paid') return { tone: 'good', text: say.payment.paid(due) };
   if (event === 'payment:created') return { tone: 'plain', text: say.payment.created(due) };
-  if (status === 'overdue') return { tone: 'warn', text: say.payment.overdue(due) };
-  if (status === 'void' || status === 'voided') return { tone: 'warn', text: say.payment.voided(due) };
-  if (data.happened === 'reopened') return { tone: 'warn', text: say.payment.reopened(due) };
-  const was = data.previous?.amount;
+  const found = wordFor(say.payment, data.happened);
   // what a part payment leaves open
-  if (typeof was === 'number' && (data.amount ?? was) < was) return { tone: 'plain', text: say.payment.rest(due) };
-  return { tone: 'plain', text: say.payment.changed(due) };
+  const was = data.previous?.amount;
+  const is_rest = typeof was === 'number' && data.amount !== undefined && data.amount < was;
+  if (found) return { tone: data.happened === 'paid' ? 'good' : 'warn', text: found(due) };
+  return { tone: 'plain', text: (is_rest ? say.payment.rest : say.payment.changed)(due) };
 }
 
-function tellOfReach({ event, data }: ReachMessage, say: Phrases, known: Known): Sentence {
+function tellOfReach({ event, data }: Of<'device:status' | 'router:status' | 'bridge:status'>, say: Phrases): Sentence {
   const what = say.things[event.split(':')[0] as 'device' | 'router' | 'bridge'];
-  const name = data.name ?? (event === 'router:status' ? known.router(data.id) : null) ?? '';
-  const { status } = data as { status?: string };
+  const name = (event === 'device:status' ? data.device_name : data.name) ?? '';
+  const { status } = data;
   const tone = status === 'online' ? 'good' : status === 'offline' ? 'bad' : 'plain';
   return { tone, text: (wordFor(say.reach, status) ?? say.reach.unknown)(`${what} ${name}`.trim()) };
 }
 
 const LINE_TONES = { pending: 'plain', in_sync: 'good', drifted: 'warn', conflict: 'warn', failed: 'bad' } as const;
 
-interface Line {
-  name: string;
-  router: string | null;
-}
-
-function tellOfLine({ data }: LiveMessageOf<'provisioning:status'>, say: Phrases, line: Line): Sentence {
-  const router = `${say.things.router} ${line.router ?? ''}`.trim();
+function tellOfLine({ data }: Of<'provisioning:status'>, say: Phrases, name: string): Sentence {
+  const { status, router_name, customer_id, key, kind } = data;
+  const router = `${say.things.router} ${router_name ?? ''}`.trim();
   // what isn't of a customer is the router's own: a pool, a rule
-  const whose = data.customer_id ? line.name : String(data.key ?? data.kind ?? '');
-  const text = (wordFor(say.line, data.status) ?? say.line.pending)(router, whose);
-  return { tone: wordFor<Tone>(LINE_TONES, data.status) ?? 'plain', text };
+  const whose = customer_id ? name : (key ?? kind ?? '');
+  const say_it = status === null ? say.line.gone : (wordFor(say.line, status) ?? say.line.pending);
+  return { tone: wordFor<Tone>(LINE_TONES, status) ?? 'plain', text: say_it(router, whose) };
 }
 
-function alertOf({ data }: LiveMessageOf<'alert:opened'>, say: Phrases, known: Known): string {
-  const words = wordFor(say.alerts, data.type);
-  if (words === undefined) return String(data.message ?? '');
-  const name = data.entity_type === 'router' ? known.router(data.entity_id ?? '') : null;
-  return name === null ? words : `${words} (${name})`;
+const ALERT_TONES = { 'alert:opened': 'bad', 'alert:acknowledged': 'warn', 'alert:resolved': 'good' } as const;
+
+function tellOfAlert(
+  { event, data }: Of<'alert:opened' | 'alert:acknowledged' | 'alert:resolved'>,
+  say: Phrases,
+  known: Known,
+): Sentence {
+  const { type, entity_type, entity_id, message } = data;
+  const words = wordFor(say.alerts, type);
+  const router = entity_type === 'router' && entity_id !== undefined ? known.router(entity_id) : null;
+  const what = words === undefined ? (message ?? '') : router === null ? words : `${words} (${router})`;
+  return { tone: ALERT_TONES[event], text: say.alert[event](what) };
 }

@@ -1,4 +1,4 @@
-import type { LiveMessage, LiveMessageOf, LiveState } from '../../client/live.ts';
+import type { LiveMessageOf, LiveState } from '../../client/live.ts';
 import { makeAlertsCard } from './cards/alerts.ts';
 import { makeCustomersCard } from './cards/customers.ts';
 import { makeEventsCard } from './cards/events.ts';
@@ -11,6 +11,7 @@ import type { FigureName, Shown } from './figures.ts';
 import type { Language } from './language.ts';
 import { makeLanguageButton } from './language-choice.ts';
 import { makeLook, type Card, type Look } from './look.ts';
+import type { LoggedMessage } from './sentences.ts';
 import type { Session } from './session.ts';
 
 /** The board as it looks in one language; it knows nothing of where its figures come from. */
@@ -21,7 +22,6 @@ export interface ViewOptions {
   /** Those that the user may see. */
   figures: readonly FigureName[];
   measured: ReadonlyMap<string, LiveMessageOf<'monitoring:update'>['data']>;
-  customerName: (id: string) => string | null;
   onLanguage: () => void;
   onLogOut: () => void;
 }
@@ -29,7 +29,7 @@ export interface ViewOptions {
 export interface View {
   node: HTMLElement;
   show<Name extends FigureName>(name: Name, value: Shown[Name]): void;
-  showMessages(messages: readonly LiveMessage[]): void;
+  showMessages(messages: readonly LoggedMessage[]): void;
   showState(state: LiveState): void;
   stop(): void;
 }
@@ -43,14 +43,13 @@ const makeCards = (look: Look, measured: ViewOptions['measured']): { [Name in Fi
 });
 
 export function makeView(options: ViewOptions): View {
-  const { session, language, figures, measured, customerName, onLanguage, onLogOut } = options;
+  const { session, language, figures, measured, onLanguage, onLogOut } = options;
   const { tenant, user } = session;
   const look = makeLook(language, tenant);
   const { words, format } = look;
   const cards = makeCards(look, measured);
   const router_names = new Map<string, string>();
   const events = makeEventsCard(look, {
-    customer: customerName,
     router: id => router_names.get(id) ?? null,
     money: format.money,
   });
@@ -74,7 +73,7 @@ export function makeView(options: ViewOptions): View {
   const side = make('div', { class: 'side' }, ...nodes(['alerts', 'routers', 'jobs']));
   const main = make('main', {}, ...nodes(['customers', 'money']), side, events.node);
   const node = make('div', { class: 'board' }, header, main);
-  let messages: readonly LiveMessage[] = [];
+  let messages: readonly LoggedMessage[] = [];
   setTitle(tenant.name, 0);
   return {
     node,

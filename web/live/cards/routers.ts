@@ -30,11 +30,11 @@ export function makeRoutersCard(
     };
   }
 
-  function describeTraffic({ lines_online, download_bps, upload_bps }: Measured) {
+  function describeTraffic({ lines_online, download_kbps, upload_kbps }: Measured) {
     return [
       lines_online === null ? null : words.lines_online(format.count(lines_online)),
-      download_bps === null ? null : `${words.download} ${format.speed(download_bps)}`,
-      upload_bps === null ? null : `${words.upload} ${format.speed(upload_bps)}`,
+      download_kbps === null ? null : `${words.download} ${format.speed(download_kbps * 1000)}`,
+      upload_kbps === null ? null : `${words.upload} ${format.speed(upload_kbps * 1000)}`,
     ]
       .filter(part => part !== null)
       .join(' · ');
