@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { chromium, type Browser, type BrowserContext, type Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { createRukunClient, signIn, unwrap, type RukunClient, type Schemas } from '../../client/index.ts';
+import { connectLive, createRukunClient, signIn, unwrap, type RukunClient, type Schemas } from '../../client/index.ts';
 import { makeSecrets } from '../../scripts/keys.ts';
 import { buildWorker, serveWorker, type LocalWorker } from '../../scripts/local-worker.ts';
 
@@ -87,6 +87,12 @@ async function addCustomer(full_name: string): Promise<Schemas['Customer']> {
 
 const activate = async (id: string) =>
   unwrap(await api.POST('/api/v1/customers/{id}/activate', { params: { path: { id } }, body: {} }));
+
+async function changeUser(email: string, body: Partial<Schemas['UserInput']>): Promise<void> {
+  const users = unwrap(await api.GET('/api/v1/users', { params: { query: { per_page: 100 } } }));
+  const { id } = users.find(user => user.email === email)!;
+  unwrap(await api.PUT('/api/v1/users/{id}', { params: { path: { id } }, body }));
+}
 
 let payments = 0;
 const pay = async (id: string, amount: number) =>
@@ -293,6 +299,17 @@ describe.skipIf(is_missing && !process.env.CI)('the dashboard', () => {
     expect(await page.locator('.events li:has-text("Gita Rahayu mulai aktif")').count()).toBe(1);
   });
 
+  it('ends with the role that one had, and shows what another one may see', async () => {
+    expected = /status of 401/;
+    await signInOnPage(TECHNICIAN);
+    await shows('active', '5');
+    await changeUser(TECHNICIAN.email, { role: 'viewer' });
+    await page.waitForSelector('text=Sesi Anda sudah berakhir. Silakan masuk lagi.');
+    await fillForm(TECHNICIAN);
+    await shows('cash_today', 'Rp1.150.000');
+    expect(await page.locator('.jobs').count()).toBe(0);
+  });
+
   it('ends with the session, and says why', async () => {
     expected = /status of 401/;
     await signInOnPage();
@@ -303,9 +320,7 @@ describe.skipIf(is_missing && !process.env.CI)('the dashboard', () => {
     await page.waitForSelector('#password');
     await fillForm(TECHNICIAN);
     await connection('open');
-    const users = unwrap(await api.GET('/api/v1/users', { params: { query: { per_page: 100 } } }));
-    const { id } = users.find(({ email }) => email === TECHNICIAN.email)!;
-    unwrap(await api.PUT('/api/v1/users/{id}', { params: { path: { id } }, body: { is_active: false } }));
+    await changeUser(TECHNICIAN.email, { is_active: false });
     await page.waitForSelector('text=Sesi Anda sudah berakhir. Silakan masuk lagi.');
   });
 
@@ -320,6 +335,33 @@ describe.skipIf(is_missing && !process.env.CI)('the dashboard', () => {
     await addCustomer(`Wahyu${'wardhana'.repeat(12)}`);
     await page.waitForSelector('.events li');
     expect(await width()).toBe(320);
+  });
+
+  it('tells the typed client in Node the same: all of it, once, whatever is cut', async () => {
+    const heard: number[] = [];
+    const { session } = await signIn({ url: worker.url, tenant: 'melati' }, ADMIN);
+    const live = connectLive({
+      url: `http://127.0.0.1:${network.port}`,
+      token: async () => session.access_token,
+      onMessage: message => void ('seq' in message && heard.push(message.seq)),
+      timing: { backoff: { first_ms: 20, most_ms: 100 } },
+    });
+    try {
+      // the first position comes from the hub: nothing has happened yet
+      await expect.poll(() => live.seq, { timeout: 20_000 }).not.toBeNull();
+      const begin = live.seq!;
+      for (let round = 0; round < 6; round++) {
+        if (round % 2 === 0) network.cut();
+        await addCustomer(`Indah ${round}`);
+        network.mend();
+      }
+      const logged = unwrap(await api.GET('/api/v1/audit-logs', { params: { query: { entity_type: 'customer' } } }));
+      const expected_seqs = logged.map(({ seq }) => seq).filter(seq => seq > begin);
+      await expect.poll(() => heard, { timeout: 20_000 }).toEqual(expected_seqs.sort((a, b) => a - b));
+      expect(heard).toHaveLength(6);
+    } finally {
+      live.close();
+    }
   });
 
   it('keeps to a strict policy', async () => {

@@ -1,5 +1,5 @@
 import { connectLive, type Live, type LiveMessage, type LiveMessageOf, type LiveState } from '../../client/live.ts';
-import { roleMay, type Role } from '../../src/auth/permissions.ts';
+import { roleMay } from '../../src/auth/permissions.ts';
 import { retryDelay_ms } from '../../src/lib/retry.ts';
 import { MOST_EVENTS } from './cards/events.ts';
 import { Figure } from './figure.ts';
@@ -21,8 +21,6 @@ export interface BoardOptions {
   onLanguage: () => void;
   onLogOut: () => void;
   onEnd: (reason: EndReason) => void;
-  /** The user may see other things now. */
-  onNewRole: () => void;
 }
 
 /** Not all that changes is told of: at times all is read anew. */
@@ -37,7 +35,6 @@ const sleep = (ms: number) => new Promise(resolve => setTimeout(resolve, ms));
 
 export class Board {
   readonly #options: BoardOptions;
-  readonly #role: Role;
   readonly #figures = new Map<FigureName, Figure<unknown>>();
   readonly #shown: Partial<Shown> = {};
   readonly #measured = new Map<string, LiveMessageOf<'monitoring:update'>['data']>();
@@ -52,8 +49,7 @@ export class Board {
   constructor(options: BoardOptions) {
     const { session, language } = options;
     this.#options = options;
-    this.#role = session.user.role;
-    for (const name of FIGURE_NAMES) if (roleMay(this.#role, SOURCES[name].needs)) this.#addFigure(name);
+    for (const name of FIGURE_NAMES) if (roleMay(session.user.role, SOURCES[name].needs)) this.#addFigure(name);
     this.#view = this.#makeView(language);
     this.#clock = this.#watchClock();
     this.#live = connectLive({
@@ -126,9 +122,7 @@ export class Board {
     const { session } = this.#options;
     for (let tries = 1; ; tries++) {
       try {
-        const token = await session.token(refused);
-        if (session.user.role !== this.#role && !this.#is_stopped) this.#options.onNewRole();
-        return token;
+        return await session.token(refused);
       } catch (error) {
         if (error instanceof SessionEnded) this.#end(error.reason);
         // one that was refused is mended before anything else: the network being away is no reason to give up

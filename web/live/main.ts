@@ -65,7 +65,6 @@ function showBoard(session: Session, is_new: boolean): void {
       leave('logged_out');
     },
     onEnd: leave,
-    onNewRole: () => showBoard(session, false),
   });
   if (is_new) root.querySelector('h1')?.focus();
 }

@@ -5,7 +5,7 @@ import type { Card, Look } from '../look.ts';
 export function makeAlertsCard({ words, format }: Look): Card<number> {
   const figure = make('dd', { 'data-figure': 'alerts' });
   const label = make('dt');
-  const node = card('alerts', words.alerts, make('dl', {}, make('div', { class: 'count' }, figure, label)));
+  const node = card('alerts', words.alerts, make('dl', {}, make('div', { class: 'count' }, label, figure)));
   return {
     node,
     show(open) {
