@@ -76,7 +76,7 @@ export const WORDS: Record<Language, Words> = {
     title: 'Pantauan langsung',
     language: 'Bahasa',
     sign_in: 'Masuk',
-    sign_in_why: 'Pantau pelanggan, uang masuk, dan router Anda saat itu juga.',
+    sign_in_why: 'Pantau pelanggan, uang masuk, dan router Anda secara langsung.',
     provider: 'Nama penyedia',
     provider_hint: 'Contoh: melati',
     email: 'E-mail',
