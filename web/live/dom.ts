@@ -29,6 +29,15 @@ export function flash(node: HTMLElement): void {
   // an animation begins anew only on what was without it for a moment
   void node.offsetWidth;
   node.classList.add('flash');
+  // what stays marked would flash again whenever it is moved
+  node.addEventListener('animationend', () => node.classList.remove('flash'), { once: true });
+}
+
+/** Those that stay where they are aren't touched: moving them would begin their animations anew. */
+export function setChildren(parent: HTMLElement, children: readonly HTMLElement[]): void {
+  for (const [at, child] of children.entries())
+    if (parent.children[at] !== child) parent.insertBefore(child, parent.children[at] ?? null);
+  while (parent.children.length > children.length) parent.lastElementChild!.remove();
 }
 
 export function card(name: string, title: string, ...children: Child[]): HTMLElement {

@@ -1,4 +1,4 @@
-import { card, flash, make } from '../dom.ts';
+import { card, flash, make, setChildren } from '../dom.ts';
 import type { Card, Look } from '../look.ts';
 import { tell, type Known, type LoggedMessage } from '../sentences.ts';
 
@@ -30,8 +30,7 @@ export function makeEventsCard({ words, format, language }: Look, known: Known):
       });
       const kept = new Set(messages);
       for (const message of rows.keys()) if (!kept.has(message)) rows.delete(message);
-      if (shown.some((row, at) => list.children[at] !== row) || list.children.length !== shown.length)
-        list.replaceChildren(...shown);
+      setChildren(list, shown);
       none.hidden = shown.length > 0;
       is_first = false;
     },

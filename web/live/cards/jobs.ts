@@ -1,4 +1,4 @@
-import { card, make, setFigure } from '../dom.ts';
+import { card, make, setChildren, setFigure } from '../dom.ts';
 import { jobsToShow, type Job } from '../jobs.ts';
 import type { Card, Look } from '../look.ts';
 import { wordFor } from '../words.ts';
@@ -39,7 +39,10 @@ export function makeJobsCard({ words, format }: Look): Card<readonly Job[]> {
         row.bar.value = job.progress;
         row.detail.textContent = describe(job);
       }
-      list.replaceChildren(...shown.map(({ id }) => rows.get(id)!.node));
+      setChildren(
+        list,
+        shown.map(({ id }) => rows.get(id)!.node),
+      );
       none.hidden = shown.length > 0;
     },
   };

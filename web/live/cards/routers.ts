@@ -1,5 +1,5 @@
 import type { LiveMessageOf } from '../../../client/live.ts';
-import { card, make, quote, setFigure } from '../dom.ts';
+import { card, make, quote, setChildren, setFigure } from '../dom.ts';
 import type { RouterRow, Shown } from '../figures.ts';
 import type { Card, Look } from '../look.ts';
 
@@ -56,7 +56,10 @@ export function makeRoutersCard(
       }
       const known = new Set(routers.map(({ id }) => id));
       for (const id of rows.keys()) if (!known.has(id)) rows.delete(id);
-      list.replaceChildren(...routers.map(({ id }) => rows.get(id)!.node));
+      setChildren(
+        list,
+        routers.map(({ id }) => rows.get(id)!.node),
+      );
       more.hidden = total <= routers.length && total > 0;
       more.textContent = total === 0 ? words.no_routers : words.and_more(format.count(total - routers.length));
     },
