@@ -38,7 +38,9 @@ export interface Live {
   close(): void;
 }
 
+/** Throws at once where the address is none; whatever else goes wrong is told as a state. */
 export function connectLive(options: LiveOptions): Live {
+  new URL(options.url);
   return new LiveSocket(options);
 }
 

@@ -172,6 +172,10 @@ describe('a connection', () => {
     expect(hub.last.query.get('events')).toBe('payment:created');
   });
 
+  it('is not begun to an address that is none', () => {
+    expect(() => connect({ url: 'melati' })).toThrow('Invalid URL');
+  });
+
   it('ends when it is closed, at once and for good', async () => {
     connect();
     await waitForVisits(1);
