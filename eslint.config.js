@@ -33,7 +33,17 @@ const BATCH = {
 };
 
 export default tseslint.config(
-  { ignores: ['public/docs-assets/vendor', 'node_modules', 'dist', '.wrangler', '.state', 'client/generated'] },
+  {
+    ignores: [
+      'public/docs-assets/vendor',
+      'public/live-assets',
+      'node_modules',
+      'dist',
+      '.wrangler',
+      '.state',
+      'client/generated',
+    ],
+  },
   ...tseslint.configs.recommended,
   {
     rules: {
@@ -78,6 +88,24 @@ export default tseslint.config(
         message: 'Of src the bridge knows the protocol, the diff and what RouterOS values mean.',
       },
     ]),
+  },
+  {
+    files: ['client/**', 'web/**'],
+    rules: {
+      ...forbidImports([
+        {
+          regex: '/src/(?!lib/|auth/permissions\\.ts)',
+          message: 'Of src what runs elsewhere knows what is pure, and who may do what.',
+        },
+      ]),
+      'no-restricted-properties': [
+        'error',
+        ...['innerHTML', 'outerHTML', 'insertAdjacentHTML'].map(property => ({
+          property,
+          message: 'Data becomes text, never markup.',
+        })),
+      ],
+    },
   },
   { files: ['src/log.ts'], rules: { 'no-console': 'off' } },
   {

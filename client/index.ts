@@ -3,6 +3,8 @@ import type { components, paths } from './generated/schema.ts';
 
 /** Rukun's typed client: paths, bodies and answers are those of /openapi.json (`npm run client` makes the types). */
 
+export * from './live.ts';
+
 export type RukunClient = Client<paths>;
 export type Schemas = components['schemas'];
 

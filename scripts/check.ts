@@ -40,5 +40,6 @@ const tools_ok = [
   runTool('lint', ['node_modules/eslint/bin/eslint.js', '.', '--max-warnings', '0']),
   runTool('types of the Worker', ['node_modules/typescript/bin/tsc', '-p', '.']),
   runTool('types of bridge, scripts and client', ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.node.json']),
+  runTool('types of the dashboard', ['node_modules/typescript/bin/tsc', '-p', 'web']),
 ];
 process.exit(document_ok && tools_ok.every(Boolean) ? 0 : 1);

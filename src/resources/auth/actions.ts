@@ -80,6 +80,7 @@ async function openSession(ctx: Context, user: UserRow, family_id: string): Prom
     token_type: 'Bearer' as const,
     expires_in: ACCESS_TOKEN_SECONDS,
     user,
+    tenant: ctx.tenant,
   };
   return { write, answer };
 }

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { Id } from '../../http/fields.ts';
 import { NewPassword, User } from '../users/index.ts';
 
 export const Credentials = z
@@ -18,6 +19,16 @@ export const Session = z
     token_type: z.literal('Bearer'),
     expires_in: z.int().describe('Seconds that the access token lives.'),
     user: User,
+    tenant: z
+      .object({
+        id: Id,
+        slug: z.string(),
+        name: z.string(),
+        timezone: z.string(),
+        currency: z.string(),
+        locale: z.string(),
+      })
+      .describe('The provider: whose customers these are, and how it writes times and amounts.'),
   })
   .meta({ id: 'Session' });
 

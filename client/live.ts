@@ -1,0 +1,165 @@
+import { LiveConnection } from './live-connection.ts';
+import { FIRST_TRY, LIVE_TIMING, nextStep, socketUrl, type ClosedReason, type LiveTiming } from './live-rules.ts';
+import { LIVE_EVENTS, type LiveEventName, type LiveMessage } from './live-types.ts';
+
+/** What happens, as it happens: a socket that comes back by itself and misses nothing. For browsers and Node 22 or newer. */
+
+export { LIVE_EVENTS, type LiveEventName, type LiveMessage, type LiveMessageOf } from './live-types.ts';
+
+export type LiveState =
+  | { status: 'connecting' }
+  | { status: 'open' }
+  | { status: 'waiting'; retry_in_ms: number }
+  | { status: 'closed'; reason: ClosedReason };
+
+export interface LiveOptions {
+  /** `https://melati.rukun.example`, or any host of the API. */
+  url: string;
+  /**
+   * Gives an access token that is good for some time yet; asked at each connection and before its end. `refused`: one
+   * that was not taken, or may not have been; another one is wanted.
+   */
+  token: (refused?: string) => Promise<string>;
+  /** Default: all that one may see. */
+  events?: readonly LiveEventName[];
+  /** Begins with what came after this `seq`. Default: with what happens from now on. */
+  since?: number;
+  /** Each message once, in order. */
+  onMessage: (message: LiveMessage) => void;
+  onState?: (state: LiveState) => void;
+  timing?: Partial<LiveTiming>;
+}
+
+export interface Live {
+  /** The last position that is known: `since` for whoever goes on later. */
+  readonly seq: number | null;
+  /** From now on these events only. */
+  subscribe(events: readonly LiveEventName[]): void;
+  close(): void;
+}
+
+/** Throws at once where the address is none; whatever else goes wrong is told as a state. */
+export function connectLive(options: LiveOptions): Live {
+  new URL(options.url);
+  return new LiveSocket(options);
+}
+
+/** Browsers tell when the network is back; elsewhere nobody does. */
+type Listen = (type: 'online', listener: () => void) => void;
+const page = globalThis as { addEventListener?: Listen; removeEventListener?: Listen };
+
+class LiveSocket implements Live {
+  readonly #options: LiveOptions;
+  readonly #timing: LiveTiming;
+  #events: readonly LiveEventName[] | undefined;
+  #seq: number | null;
+  #connection: LiveConnection | null = null;
+  #retry: ReturnType<typeof setTimeout> | undefined;
+  #tries = FIRST_TRY;
+  #token: string | undefined;
+  #doubt: 'none' | 'maybe' | 'sure' = 'none';
+  #is_closed = false;
+
+  constructor(options: LiveOptions) {
+    this.#options = options;
+    this.#timing = { ...LIVE_TIMING, ...options.timing };
+    this.#events = options.events;
+    this.#seq = options.since ?? null;
+    page.addEventListener?.('online', this.#comeOnline);
+    // whoever is told of the first state holds what we give back by then
+    queueMicrotask(() => void this.#connect());
+  }
+
+  get seq(): number | null {
+    return this.#seq;
+  }
+
+  subscribe(events: readonly LiveEventName[]): void {
+    this.#events = events;
+    this.#connection?.send({ type: 'subscribe', events });
+  }
+
+  close(): void {
+    this.#close('closed');
+  }
+
+  #close(reason: ClosedReason): void {
+    if (this.#is_closed) return;
+    this.#is_closed = true;
+    clearTimeout(this.#retry);
+    this.#connection?.drop();
+    this.#connection = null;
+    page.removeEventListener?.('online', this.#comeOnline);
+    this.#tell({ status: 'closed', reason });
+  }
+
+  #tell(state: LiveState): void {
+    this.#options.onState?.(state);
+  }
+
+  async #connect(): Promise<void> {
+    this.#retry = undefined;
+    if (this.#is_closed) return;
+    this.#tell({ status: 'connecting' });
+    const token = await this.#askToken().catch(() => null);
+    if (this.#is_closed) return;
+    if (token === null) return this.#goOnWithoutToken();
+    this.#doubt = 'none';
+    this.#token = token;
+    const events = this.#events;
+    this.#connection = new LiveConnection({
+      url: socketUrl(this.#options.url, { events, since: this.#seq }),
+      token,
+      renewToken: async () => (this.#token = await this.#options.token()),
+      timing: this.#timing,
+      onOpen: () => this.#open(events),
+      onMessage: message => this.#take(message),
+      onPosition: seq => (this.#seq ??= seq),
+      onEnd: ending => this.#end(ending),
+    });
+  }
+
+  async #askToken(): Promise<string> {
+    return this.#doubt === 'none' ? this.#options.token() : this.#options.token(this.#token);
+  }
+
+  /** After a refusal there is nothing to go on with; else whoever gives tokens may be out of reach as well. */
+  #goOnWithoutToken(): void {
+    const doubt = this.#doubt;
+    if (doubt === 'sure') return this.#close('unauthorized');
+    this.#end({ code: 1006, lasted_ms: null });
+    this.#doubt = doubt;
+  }
+
+  #open(asked_for: readonly LiveEventName[] | undefined): void {
+    this.#tell({ status: 'open' });
+    // the answer tells the position
+    if (this.#seq === null || this.#events !== asked_for)
+      this.#connection?.send({ type: 'subscribe', events: this.#events ?? LIVE_EVENTS });
+  }
+
+  #take(message: LiveMessage): void {
+    if ('seq' in message) {
+      if (this.#seq !== null && message.seq <= this.#seq) return;
+      this.#seq = message.seq;
+    }
+    this.#options.onMessage(message);
+  }
+
+  #end(ending: { code: number; lasted_ms: number | null }): void {
+    this.#connection = null;
+    const step = nextStep(ending, this.#tries, this.#timing, Math.random());
+    if (step.do === 'end') return this.#close(step.reason);
+    this.#tries = step.tries;
+    this.#doubt = step.doubt;
+    this.#retry = setTimeout(() => void this.#connect(), step.wait_ms);
+    this.#tell({ status: 'waiting', retry_in_ms: step.wait_ms });
+  }
+
+  /** No waiting any more; a connection that stands may have been lost on the way. */
+  #comeOnline = (): void => {
+    if (this.#retry === undefined) return this.#connection?.probe();
+    clearTimeout(this.#retry);
+    void this.#connect();
+  };
+}

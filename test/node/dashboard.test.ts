@@ -1,0 +1,383 @@
+import { existsSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { chromium, type Browser, type BrowserContext, type Page } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { connectLive, createRukunClient, signIn, unwrap, type RukunClient, type Schemas } from '../../client/index.ts';
+import { makeSecrets } from '../../scripts/keys.ts';
+import { buildWorker, serveWorker, type LocalWorker } from '../../scripts/local-worker.ts';
+
+/** The page at /live as a browser shows it, on the built Worker, with a network in between that can be cut. */
+
+const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
+const is_missing = !existsSync(CHROMIUM);
+if (is_missing && !process.env.CI)
+  process.stdout.write(`dashboard.test.ts is skipped: no browser at ${CHROMIUM}; CHROMIUM names another one\n`);
+
+const QUIET = [
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+];
+
+const ADMIN = { email: 'ayu@melati.example', password: 'benar-kuda-baterai' };
+const TECHNICIAN = { email: 'budi@melati.example', password: 'tangga-kabel-hujan' };
+
+/** Bytes go through it, until it is cut. */
+class Network {
+  readonly #sockets = new Set<Socket>();
+  readonly #server = createServer(socket => this.#carry(socket));
+  #is_cut = false;
+  #target = 0;
+
+  async listen(target: number): Promise<void> {
+    this.#target = target;
+    await new Promise<void>(resolve => this.#server.listen(0, '127.0.0.1', resolve));
+  }
+
+  get port(): number {
+    return (this.#server.address() as AddressInfo).port;
+  }
+
+  #carry(socket: Socket): void {
+    if (this.#is_cut) return void socket.destroy();
+    const onward = connect(this.#target, '127.0.0.1');
+    for (const end of [socket, onward]) {
+      this.#sockets.add(end);
+      end.on('error', () => {}).on('close', () => this.#sockets.delete(end));
+    }
+    socket.pipe(onward).pipe(socket);
+    socket.on('close', () => onward.destroy());
+    onward.on('close', () => socket.destroy());
+  }
+
+  cut(): void {
+    this.#is_cut = true;
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  mend(): void {
+    this.#is_cut = false;
+  }
+
+  async stop(): Promise<void> {
+    this.cut();
+    await new Promise(resolve => this.#server.close(resolve));
+  }
+}
+
+const network = new Network();
+let build_dir: string;
+let worker: LocalWorker;
+let browser: Browser;
+let api: RukunClient;
+let plan_id: string;
+const customers: Schemas['Customer'][] = [];
+
+async function addCustomer(full_name: string): Promise<Schemas['Customer']> {
+  const body = { full_name, service_plan_id: plan_id, phone: '0812-3456-7890', address: 'Jl. Melati 7' };
+  return unwrap(await api.POST('/api/v1/customers', { body }));
+}
+
+const activate = async (id: string) =>
+  unwrap(await api.POST('/api/v1/customers/{id}/activate', { params: { path: { id } }, body: {} }));
+
+async function changeUser(email: string, body: Partial<Schemas['UserInput']>): Promise<void> {
+  const users = unwrap(await api.GET('/api/v1/users', { params: { query: { per_page: 100 } } }));
+  const { id } = users.find(user => user.email === email)!;
+  unwrap(await api.PUT('/api/v1/users/{id}', { params: { path: { id } }, body }));
+}
+
+let payments = 0;
+const pay = async (id: string, amount: number) =>
+  unwrap(
+    await api.POST('/api/v1/customers/{id}/payments', {
+      params: { path: { id }, header: { 'Idempotency-Key': `loket-${++payments}` } },
+      body: { amount, payment_method: 'cash' },
+    }),
+  );
+
+/** An ISP with two customers that are served and three that wait, one due and some money of today. */
+async function fillProvider(url: string): Promise<void> {
+  const sign_up = {
+    slug: 'melati',
+    name: 'Melati Net',
+    admin_name: 'Ayu Lestari',
+    admin_email: ADMIN.email,
+    admin_password: ADMIN.password,
+    timezone: 'Asia/Jayapura',
+  };
+  unwrap(await createRukunClient({ url }).POST('/api/v1/tenants', { body: sign_up }));
+  ({ client: api } = await signIn({ url, tenant: 'melati' }, ADMIN));
+  const technician = { ...TECHNICIAN, name: 'Budi Teknisi', role: 'technician' as const };
+  unwrap(await api.POST('/api/v1/users', { body: technician }));
+  const plan = { name: 'Rumah', price: 150_000, download_kbps: 10_000, upload_kbps: 5_000 };
+  plan_id = unwrap(await api.POST('/api/v1/service-plans', { body: plan })).id;
+  for (const name of ['Citra', 'Dewi', 'Eko', 'Fajar', 'Gita']) customers.push(await addCustomer(`${name} Rahayu`));
+  for (const { id } of customers.slice(0, 2)) await activate(id);
+  const due = { customer_id: customers[0]!.id, amount: 1_500_000, payment_for: 'installation' as const };
+  unwrap(await api.POST('/api/v1/payments', { body: due }));
+  await pay(customers[1]!.id, 50_000);
+}
+
+beforeAll(async () => {
+  if (is_missing && process.env.CI) throw new Error(`no browser at ${CHROMIUM}; CHROMIUM names another one`);
+  if (is_missing) return;
+  build_dir = await mkdtemp(path.join(tmpdir(), 'rukun-dashboard-'));
+  buildWorker(build_dir);
+  worker = await serveWorker({
+    build_dir,
+    port: 0,
+    pool_size: 2,
+    bindings: {
+      ...(await makeSecrets()),
+      BASE_DOMAIN: 'localhost',
+      SIGNUP: 'open',
+      PASSWORD_COST: '4',
+      LOG_REQUESTS: 'no',
+    },
+  });
+  await network.listen(Number(new URL(worker.url).port));
+  await fillProvider(worker.url);
+  browser = await chromium.launch({ executablePath: CHROMIUM, args: QUIET });
+}, 120_000);
+
+afterAll(async () => {
+  await browser?.close();
+  await network.stop();
+  await worker?.stop();
+  if (build_dir) await rm(build_dir, { recursive: true, force: true });
+});
+
+let context: BrowserContext;
+let page: Page;
+/** What a browser complains of where it shouldn't: a script's error, a refused request, a breach of the CSP. */
+let complaints: string[];
+let hosts: Set<string>;
+let expected: RegExp | null;
+
+const origin = (host = 'melati.localhost') => `http://${host}:${network.port}`;
+
+interface PageOptions {
+  locale?: string;
+  width?: number;
+  reducedMotion?: 'reduce';
+}
+
+async function openPage({ locale = 'id-ID', width = 1280, reducedMotion }: PageOptions = {}): Promise<void> {
+  context = await browser.newContext({ locale, reducedMotion, viewport: { width, height: 800 } });
+  page = await context.newPage();
+  page.setDefaultTimeout(20_000);
+  page.on('console', message => {
+    if (['error', 'warning'].includes(message.type()) && !expected?.test(message.text()))
+      complaints.push(message.text());
+  });
+  page.on('pageerror', error => complaints.push(String(error.stack)));
+  context.on('request', request => hosts.add(new URL(request.url()).host));
+  page.on('websocket', socket => hosts.add(new URL(socket.url()).host));
+}
+
+async function fillForm({ email, password }: typeof ADMIN): Promise<void> {
+  await page.fill('#email', email);
+  await page.fill('#password', password);
+  await page.click('button[type=submit]');
+}
+
+async function signInOnPage(credentials = ADMIN, options: PageOptions = {}): Promise<void> {
+  await openPage(options);
+  await page.goto(`${origin()}/live`);
+  await fillForm(credentials);
+  await connection('open');
+}
+
+const connection = (state: string) => page.waitForSelector(`.connection[data-state=${state}]`);
+const figure = (name: string) => page.locator(`[data-figure=${name}]`);
+const shows = (name: string, text: string) =>
+  expect.poll(() => figure(name).innerText(), { timeout: 20_000 }).toBe(text);
+const tells = (text: string) => page.waitForSelector(`.events li:has-text("${text}")`);
+
+beforeEach(() => {
+  [complaints, hosts, expected] = [[], new Set(), null];
+});
+
+afterEach(async () => {
+  network.mend();
+  await context?.close();
+  expect(complaints).toEqual([]);
+  expect([...hosts].filter(host => !host.endsWith(`localhost:${network.port}`))).toEqual([]);
+});
+
+describe.skipIf(is_missing && !process.env.CI)('the dashboard', () => {
+  it('asks for the provider where the host doesn’t name it, and says what is wrong', async () => {
+    expected = /status of 40[14]/;
+    await openPage();
+    await page.goto(`${origin('localhost')}/live`);
+    await fillForm(ADMIN);
+    await page.waitForSelector('text=Isi nama penyedia.');
+    await page.fill('#provider', 'mawar');
+    await fillForm(ADMIN);
+    await page.waitForSelector('text=Tidak ada penyedia bernama “mawar”.');
+    await page.fill('#provider', 'Melati');
+    await fillForm({ ...ADMIN, password: 'salah' });
+    await page.waitForSelector('text=E-mail atau kata sandi salah.');
+    await page.click('text=English');
+    await fillForm({ ...ADMIN, password: 'wrong' });
+    await page.waitForSelector('text=E-mail address or password is wrong.');
+    await fillForm(ADMIN);
+    await connection('open');
+    expect(await page.title()).toBe('Melati Net · Rukun');
+  });
+
+  it('shows the figures, and follows what happens', async () => {
+    await signInOnPage(ADMIN, { reducedMotion: 'reduce' });
+    expect(await page.locator('#provider').count()).toBe(0);
+    await shows('active', '2');
+    await shows('pending_activation', '3');
+    await shows('suspended', '0');
+    await shows('cash_today', 'Rp50.000');
+    await shows('pending', 'Rp1.500.000');
+    await activate(customers[2]!.id);
+    await shows('active', '3');
+    await shows('pending_activation', '2');
+    await tells('Eko Rahayu mulai aktif');
+    // marked as changed; for who wants no motion it doesn't move
+    expect(await figure('active').getAttribute('class')).toBe('flash');
+    expect(await figure('suspended').getAttribute('class')).toBeNull();
+    expect(await page.evaluate('getComputedStyle(document.querySelector(".flash")).animationName')).toBe('none');
+    await pay(customers[0]!.id, 1_000_000);
+    await shows('cash_today', 'Rp1.050.000');
+    await shows('pending', 'Rp500.000');
+    await tells('Uang masuk Rp1.000.000 dari Citra Rahayu');
+    await tells('Sisa tagihan Citra Rahayu: Rp500.000');
+  });
+
+  it('speaks English, in the time of the provider, and remembers the choice', async () => {
+    await signInOnPage(ADMIN, { locale: 'en-US' });
+    await shows('cash_today', 'Rp1,050,000');
+    const { full_name, created_at } = await addCustomer('Hadi "<b>" Santoso');
+    await page.waitForSelector('.events li');
+    const [newest] = await page.locator('.events li').allInnerTexts();
+    // Jayapura is nine hours ahead
+    const time = new Date(Date.parse(created_at) + 9 * 3_600_000).toISOString().slice(11, 16);
+    expect(newest).toContain(`New customer: ${full_name}`);
+    expect(newest!.slice(0, 5)).toBe(time);
+    await page.click('button.language');
+    await tells('Pelanggan baru: Hadi');
+    await shows('cash_today', 'Rp1.050.000');
+    await page.reload();
+    // the session goes on, and what had happened is told again
+    await tells('Pelanggan baru: Hadi');
+    await page.waitForSelector('text=Langsung');
+  });
+
+  it('shows a technician no money', async () => {
+    await signInOnPage(TECHNICIAN);
+    await shows('active', '3');
+    expect(await page.locator('.money').count()).toBe(0);
+    await pay(customers[1]!.id, 25_000);
+    await activate(customers[3]!.id);
+    await shows('active', '4');
+    await tells('Fajar Rahayu mulai aktif');
+    expect(await page.locator('body').innerText()).not.toMatch(/Rp|Uang/);
+  });
+
+  it('comes back after the network was away, with what happened meanwhile', async () => {
+    expected = /ERR_|WebSocket/;
+    await signInOnPage();
+    await shows('active', '4');
+    await shows('cash_today', 'Rp1.075.000');
+    network.cut();
+    await connection('waiting');
+    await page.waitForSelector('text=/menyambung lagi/');
+    await page.waitForSelector('text=Angka terakhir yang diketahui.');
+    await activate(customers[4]!.id);
+    await pay(customers[4]!.id, 75_000);
+    await shows('active', '4');
+    network.mend();
+    await connection('open');
+    await shows('active', '5');
+    await shows('cash_today', 'Rp1.150.000');
+    await tells('Gita Rahayu mulai aktif');
+    await tells('Uang masuk Rp75.000 dari Gita Rahayu');
+    expect(await page.locator('.events li:has-text("Gita Rahayu mulai aktif")').count()).toBe(1);
+  });
+
+  it('ends with the role that one had, and shows what another one may see', async () => {
+    expected = /status of 401/;
+    await signInOnPage(TECHNICIAN);
+    await shows('active', '5');
+    await changeUser(TECHNICIAN.email, { role: 'viewer' });
+    await page.waitForSelector('text=Sesi Anda sudah berakhir. Silakan masuk lagi.');
+    await fillForm(TECHNICIAN);
+    await shows('cash_today', 'Rp1.150.000');
+    expect(await page.locator('.jobs').count()).toBe(0);
+  });
+
+  it('ends with the session, and says why', async () => {
+    expected = /status of 401/;
+    await signInOnPage();
+    await page.click('text=Keluar');
+    await page.waitForSelector('text=Anda sudah keluar.');
+    expect(await page.evaluate('sessionStorage.length')).toBe(0);
+    await page.reload();
+    await page.waitForSelector('#password');
+    await fillForm(TECHNICIAN);
+    await connection('open');
+    await changeUser(TECHNICIAN.email, { is_active: false });
+    await page.waitForSelector('text=Sesi Anda sudah berakhir. Silakan masuk lagi.');
+  });
+
+  it.each(['id-ID', 'en-US'])('fits the smallest phone (%s)', async locale => {
+    await openPage({ locale, width: 320 });
+    await page.goto(`${origin()}/live`);
+    await page.waitForSelector('form');
+    const width = () => page.evaluate('document.documentElement.scrollWidth');
+    expect(await width()).toBe(320);
+    await fillForm(ADMIN);
+    await shows('active', '5');
+    await addCustomer(`Wahyu${'wardhana'.repeat(12)}`);
+    await page.waitForSelector('.events li');
+    expect(await width()).toBe(320);
+  });
+
+  it('tells the typed client in Node the same: all of it, once, whatever is cut', async () => {
+    const heard: number[] = [];
+    const { session } = await signIn({ url: worker.url, tenant: 'melati' }, ADMIN);
+    const live = connectLive({
+      url: `http://127.0.0.1:${network.port}`,
+      token: async () => session.access_token,
+      onMessage: message => void ('seq' in message && heard.push(message.seq)),
+      timing: { backoff: { first_ms: 20, most_ms: 100 } },
+    });
+    try {
+      // the first position comes from the hub: nothing has happened yet
+      await expect.poll(() => live.seq, { timeout: 20_000 }).not.toBeNull();
+      const begin = live.seq!;
+      for (let round = 0; round < 6; round++) {
+        if (round % 2 === 0) network.cut();
+        await addCustomer(`Indah ${round}`);
+        network.mend();
+      }
+      const logged = unwrap(await api.GET('/api/v1/audit-logs', { params: { query: { entity_type: 'customer' } } }));
+      const expected_seqs = logged.map(({ seq }) => seq).filter(seq => seq > begin);
+      await expect.poll(() => heard, { timeout: 20_000 }).toEqual(expected_seqs.sort((a, b) => a - b));
+      expect(heard).toHaveLength(6);
+    } finally {
+      live.close();
+    }
+  });
+
+  it('keeps to a strict policy', async () => {
+    const response = await fetch(`${worker.url}/live`);
+    const policy = response.headers.get('content-security-policy')!;
+    expect(policy).toContain("default-src 'none'");
+    expect(policy).not.toContain('unsafe');
+    expect(await response.text()).not.toMatch(/style=|<style|<script>|https?:/);
+  });
+});
