@@ -19,6 +19,12 @@ const mintShort = (tenant: TestTenant, { id, role }: TestUser, lives_ms: number)
 
 const asStranger = (token: string) => ({ 'sec-websocket-protocol': `rukun.v1, bearer.${token}` });
 
+/** It sleeps, sockets and all; or it ends, and they with it. One that sleeps already can't be sent to sleep. */
+async function evict(tenant: TestTenant, options?: { webSockets: 'close' }): Promise<void> {
+  await hubOf(tenant.id).wake(tenant.id);
+  await evictDurableObject(hubOf(tenant.id), options);
+}
+
 const storedIn = (tenant: TestTenant) =>
   runInDurableObject(hubOf(tenant.id), async (_, state) => ({
     sockets: state.getWebSockets().length,
@@ -241,8 +247,11 @@ describe('P58a coming back', () => {
           const client = clients[(each as { who: number }).who]!;
           if (each.kind === 'leave') leave(client);
           if (each.kind === 'come') await come(client);
-          if (each.kind === 'evict') await evictDurableObject(hubOf(tenant.id));
-          if (each.kind === 'crash') await evictDurableObject(hubOf(tenant.id), { webSockets: 'close' });
+          if (each.kind === 'evict') await evict(tenant);
+          if (each.kind === 'crash') {
+            await evict(tenant, { webSockets: 'close' });
+            for (const { ear } of clients) await ear?.untilClosed();
+          }
           if (each.kind === 'alarm') await runDurableObjectAlarm(hubOf(tenant.id));
         }
         for (const client of clients) {
@@ -265,7 +274,7 @@ describe('P58a coming back', () => {
       .prepare(
         `INSERT INTO events (type, action, actor, entity_type, entity_id, customer_id, changes, created_at)
          WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1300)
-         SELECT 'customer.updated', 'update', 'job', 'customer', ?1, ?1, json_object('notes', json_array(i - 1, i)), i FROM n`,
+         SELECT 'customer.updated', 'update', 'job', 'customer', ?1, ?1, json_object('notes', json_array('c' || (i - 1), 'c' || i)), i FROM n`,
       )
       .bind(customers[0])
       .run();
@@ -338,7 +347,7 @@ describe('what a client says', () => {
   test('a heartbeat is answered while the hub sleeps', async () => {
     const { tenant } = await makeOffice();
     const ear = await Listener.open(tenant.admin);
-    await evictDurableObject(hubOf(tenant.id));
+    await evict(tenant);
     ear.send('ping');
     await ear.until(() => ear.words.length === 1, 'pong');
     expect(ear.words).toEqual(['pong']);
@@ -439,7 +448,7 @@ describe('who may listen', () => {
     const { data } = await ear.untilNamed('authenticated');
     expect(Date.parse(data.expires_at)).toBeGreaterThan(Date.now() + 13 * 60_000);
     await new Promise(resolve => setTimeout(resolve, 3500));
-    await evictDurableObject(hubOf(tenant.id));
+    await evict(tenant);
     await tenant.put(`/customers/${customers[0]}`, { notes: 'x' });
     await ear.untilNamed('customer:updated');
     expect(ear.closed).toBeNull();
@@ -462,7 +471,7 @@ describe('who may listen', () => {
       await Listener.open(colleague),
     ];
     const slept = await Listener.open({ ...user, events: ['invoice:created'] });
-    await evictDurableObject(hubOf(tenant.id));
+    await evict(tenant);
     await tenant.put(`/users/${user.id}`, { name: 'Nama Baru' });
     await ends[how]!(tenant, user);
     await tenant.put(`/customers/${customers[0]}`, { notes: 'x' });
@@ -503,7 +512,7 @@ describe('P58 what is left', () => {
           if (way === 'nonsense') ear.sendBytes(new Uint8Array(1));
           else if (way === 'token') ear.send('x'.repeat(17_000));
           else ear.close();
-          if (way === 'evict') await evictDurableObject(hubOf(tenant.id));
+          if (way === 'evict') await evict(tenant);
           await ear.untilClosed();
         }
         await ears[0]!.until(() => true, '');

@@ -58,7 +58,7 @@ export const LIVE_EVENTS = {
     example: {
       ...CUSTOMER,
       full_name: 'Siti Aminah',
-      status: 'pending',
+      status: 'pending_activation',
       phone: '0812-3456-7890',
       monthly_fee: 150000,
       happened: 'created',
