@@ -19,29 +19,3 @@ export type LiveMessageOf<Event extends LiveMessage['event']> = Extract<LiveMess
 const ANSWERS: Record<Answer, true> = { subscribed: true, authenticated: true, pong: true, error: true };
 
 export const isAnswer = (message: Said): message is LiveAnswer => Object.hasOwn(ANSWERS, message.event);
-
-/** All of them: the compiler tells when one is missing. */
-const NAMES: Record<LiveEventName, true> = {
-  'customer:created': true,
-  'customer:updated': true,
-  'customer:status': true,
-  'payment:created': true,
-  'payment:updated': true,
-  'invoice:created': true,
-  'invoice:updated': true,
-  'receipt:created': true,
-  'receipt:updated': true,
-  'ticket:created': true,
-  'ticket:updated': true,
-  'device:status': true,
-  'router:status': true,
-  'bridge:status': true,
-  'provisioning:status': true,
-  'alert:opened': true,
-  'alert:acknowledged': true,
-  'alert:resolved': true,
-  'monitoring:update': true,
-  'job:progress': true,
-};
-
-export const LIVE_EVENTS = Object.keys(NAMES) as LiveEventName[];

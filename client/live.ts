@@ -1,10 +1,10 @@
 import { LiveConnection } from './live-connection.ts';
 import { FIRST_TRY, LIVE_TIMING, nextStep, socketUrl, type ClosedReason, type LiveTiming } from './live-rules.ts';
-import { LIVE_EVENTS, type LiveEventName, type LiveMessage } from './live-types.ts';
+import type { LiveEventName, LiveMessage } from './live-types.ts';
 
 /** What happens, as it happens: a socket that comes back by itself and misses nothing. For browsers and Node 22 or newer. */
 
-export { LIVE_EVENTS, type LiveEventName, type LiveMessage, type LiveMessageOf } from './live-types.ts';
+export type { LiveEventName, LiveMessage, LiveMessageOf } from './live-types.ts';
 
 export type LiveState =
   | { status: 'connecting' }
@@ -135,7 +135,7 @@ class LiveSocket implements Live {
     this.#tell({ status: 'open' });
     // the answer tells the position
     if (this.#seq === null || this.#events !== asked_for)
-      this.#connection?.send({ type: 'subscribe', events: this.#events ?? LIVE_EVENTS });
+      this.#connection?.send({ type: 'subscribe', events: this.#events });
   }
 
   #take(message: LiveMessage): void {

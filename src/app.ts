@@ -11,6 +11,7 @@ import { API_BASE, listRoutes } from './http/resource.ts';
 import { logFailure, logLine } from './log.ts';
 import { SIGNATURE_HEADER } from './protocol/signature.ts';
 import { resources } from './resources/index.ts';
+import { GUIDE } from './resources/live/guide.ts';
 import { openDirectory } from './tenancy/directory.ts';
 
 /** The order of things: request id, headers, then tenant, who and the rest in each endpoint (http/endpoint.ts). */
@@ -75,6 +76,8 @@ base.get('/.well-known/jwks.json', async c => {
   c.header('Cache-Control', 'public, max-age=300');
   return c.json((await loadTokenKeys(c.env)).public_jwks);
 });
+
+base.get('/docs/live', c => answerPage(c, GUIDE, 200));
 
 /** Alive: this Worker answers. Ready: its directory does too. */
 base.get('/healthz', c => c.json({ ok: true }));

@@ -33,6 +33,7 @@ export async function makeContext(ambient: Ambient, tenant: Tenant, actor: Actor
   if (tenant.status !== 'active' || !tenant.shard) throw new AppError('TENANT_SUSPENDED');
   await ensureTenantSchema(ambient.env, tenant);
   // writers decide on the newest state, whatever bookmark they hold
+  // a reader may ask for the newest as well: `first-primary`
   const bookmark = request?.headers.get('x-d1-bookmark') ?? '';
   const reader = /^[\w-]{1,200}$/.test(bookmark) ? bookmark : 'first-unconstrained';
   const start = request?.method === 'GET' ? reader : 'first-primary';

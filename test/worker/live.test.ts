@@ -1,7 +1,7 @@
 import { env, evictDurableObject, runDurableObjectAlarm, runInDurableObject, SELF } from 'cloudflare:test';
 import fc from 'fast-check';
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import { roleMay, ROLES, type Role } from '../../src/auth/permissions.ts';
+import { roleMay, type Role } from '../../src/auth/permissions.ts';
 import { signAccessToken } from '../../src/auth/tokens.ts';
 import { ALL_EVENTS, EVENT_NAMES, LIVE_EVENTS, type LiveEventName } from '../../src/events/realtime/catalogue.ts';
 import { LiveMessage } from '../../src/events/realtime/messages.ts';

@@ -70,7 +70,6 @@ export class Session {
   #answer: Answer;
   #fresh_until = 0;
   #renewal: Promise<void> | null = null;
-  #bookmark: string | null = null;
 
   private constructor(answer: Answer) {
     this.#answer = answer;
@@ -136,11 +135,9 @@ export class Session {
   }
 
   async #ask(path: string, token: string): Promise<Response> {
-    const headers: Record<string, string> = { Authorization: `Bearer ${token}` };
-    // no read shows an older state than the one before it
-    if (this.#bookmark !== null) headers['X-D1-Bookmark'] = this.#bookmark;
+    // what is read because something happened must have that in it: no replica that is behind
+    const headers = { Authorization: `Bearer ${token}`, 'X-D1-Bookmark': 'first-primary' };
     const response = await send(path, { headers });
-    this.#bookmark = response.headers.get('X-D1-Bookmark') ?? this.#bookmark;
     if (response.status === 403 && (await isSuspended(response.clone()))) throw new SessionEnded('suspended');
     return response;
   }
