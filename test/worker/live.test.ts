@@ -6,7 +6,10 @@ import { signAccessToken } from '../../src/auth/tokens.ts';
 import { ALL_EVENTS, EVENT_NAMES, LIVE_EVENTS, type LiveEventName } from '../../src/events/realtime/catalogue.ts';
 import { LiveMessage } from '../../src/events/realtime/messages.ts';
 import { nameOf } from '../../src/events/realtime/translate.ts';
+import { sweepTenant } from '../../src/jobs/sweep.ts';
+import { SILENT_HUB } from '../support/hub.ts';
 import { hubOf, knock, Listener } from '../support/listener.ts';
+import { makeTestContext } from '../support/network-world.ts';
 import { call, mintToken, PASSWORD, TestBridge, TestTenant, type TestUser } from '../support/world.ts';
 
 /** The socket: from the commit to whoever may see it, and to nobody else. */
@@ -219,7 +222,10 @@ describe('P58a coming back', () => {
     const clients = roles.map(user => ({ user, seen: from, told: [] as number[], ear: null as Listener | null }));
     const act = fc.oneof(
       fc.record({ kind: fc.constant('deed' as const), name: fc.constantFrom(...Object.keys(deeds)), seed: fc.nat({ max: 50 }) }), // prettier-ignore
-      fc.record({ kind: fc.constantFrom('leave', 'come', 'evict', 'crash', 'alarm'), who: fc.nat({ max: 1 }) }),
+      fc.record({
+        kind: fc.constantFrom('leave', 'come', 'evict', 'crash', 'abort', 'alarm'),
+        who: fc.nat({ max: 1 }),
+      }),
     );
     const leave = (client: (typeof clients)[number]) => {
       const { ear } = client;
@@ -235,13 +241,13 @@ describe('P58a coming back', () => {
     };
     await fc.assert(
       fc.asyncProperty(fc.array(act, { minLength: 1, maxLength: 10 }), fc.boolean(), async (acts, at_once) => {
+        const under_way: Promise<unknown>[] = [];
         for (const each of acts) {
           if (each.kind === 'deed') {
             const { name, seed } = each as { name: string; seed: number };
             const deed = deeds[name]!(seed);
-            if (!at_once) await deed;
-            else await new Promise(resolve => setTimeout(resolve, 1));
-            await deed;
+            if (at_once) under_way.push(deed);
+            else await deed;
             continue;
           }
           const client = clients[(each as { who: number }).who]!;
@@ -252,8 +258,14 @@ describe('P58a coming back', () => {
             await evict(tenant, { webSockets: 'close' });
             for (const { ear } of clients) await ear?.untilClosed();
           }
+          if (each.kind === 'abort') {
+            // in the middle of whatever it does
+            await runInDurableObject(hubOf(tenant.id), (_, state) => state.abort('ended by the test')).catch(() => {});
+            for (const { ear } of clients) await ear?.untilClosed();
+          }
           if (each.kind === 'alarm') await runDurableObjectAlarm(hubOf(tenant.id));
         }
+        await Promise.all(under_way);
         for (const client of clients) {
           await come(client);
           const due = (await expected(tenant, client.user.role, from)).map(({ seq }) => seq);
@@ -300,6 +312,59 @@ describe('P58a coming back', () => {
       expect(answer.status).toBe(400);
       expect(((await answer.json()) as any).error).toMatchObject({ code: 'VALIDATION_ERROR', details: { since: [expect.any(String)] } }); // prettier-ignore
     }
+  });
+});
+
+describe('what goes wrong on the way', () => {
+  /** A line on a router that nobody can reach: what it needs is put into the queue all the same. */
+  async function makeLine() {
+    const office = await makeOffice();
+    const { tenant, bridge, plan } = office;
+    const { id: router_id } = await tenant.post('/routers', { name: 'Gerbang', host: 'r.example', username: 'x', password: 'geheim-1', bridge_id: bridge.id, is_default: false }); // prettier-ignore
+    const { id } = await tenant.addCustomer(plan.id, { router_id });
+    const ear = await Listener.open(tenant.admin);
+    return { ...office, router_id, id, ear };
+  }
+
+  test('a poke that is lost is made up for by the sweep', async () => {
+    const { tenant, ear, id } = await makeLine();
+    const batches = vi.spyOn(env.PROVISIONING_QUEUE, 'sendBatch').mockResolvedValue(undefined as never);
+    await hubOf(tenant.id).wake(tenant.id);
+    batches.mockClear();
+    const away = vi.spyOn(env.TENANT_HUB, 'get').mockImplementation(SILENT_HUB.get as never);
+    await tenant.post(`/customers/${id}/activate`, {});
+    await ear.settle();
+    expect(ear.named('customer:status')).toEqual([]);
+    away.mockRestore();
+    const ctx = await makeTestContext(tenant);
+    await sweepTenant(ctx);
+    await ear.untilNamed('customer:status');
+    await vi.waitFor(() => expect(batches).toHaveBeenCalled());
+  });
+
+  test('a queue that fails is tried again by the alarm, and holds up nobody who listens', async () => {
+    const { tenant, ear, id, router_id, customers } = await makeLine();
+    await hubOf(tenant.id).wake(tenant.id);
+    const batches = vi.spyOn(env.PROVISIONING_QUEUE, 'sendBatch').mockRejectedValue(new Error('the queue is away'));
+    await tenant.post(`/customers/${id}/activate`, {});
+    await ear.untilNamed('customer:status');
+    await vi.waitFor(() => expect(batches).toHaveBeenCalledTimes(1));
+    const { alarm } = await storedIn(tenant);
+    expect(alarm! - Date.now()).toBeLessThan(2000);
+    // what happens meanwhile is told at once, and doesn't make the queue be asked sooner
+    await tenant.put(`/customers/${customers[0]}`, { notes: 'meanwhile' });
+    await ear.untilNamed('customer:updated');
+    ear.close();
+    await ear.untilClosed();
+    await evict(tenant);
+    expect((await storedIn(tenant)).alarm).not.toBeNull();
+    batches.mockClear();
+    batches.mockResolvedValue(undefined as never);
+    // it comes by itself
+    await vi.waitFor(() => expect(batches).toHaveBeenCalled(), { timeout: 10_000 });
+    const woken = batches.mock.calls.flatMap(([messages]) => [...messages].map(({ body }) => body.router_id));
+    expect(woken).toEqual([router_id]);
+    await vi.waitFor(async () => expect((await storedIn(tenant)).alarm).toBeNull());
   });
 });
 

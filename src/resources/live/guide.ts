@@ -31,7 +31,8 @@ td:first-child{white-space:nowrap}
 const block = (text: string): Html => html`<pre tabindex="0"><code>${text}</code></pre>`;
 const show = (value: unknown): Html => block(JSON.stringify(value, null, 2));
 
-const BROWSER = `const url = 'wss://melati.rukun.example/api/v1/ws?since=' + last_seq;   // leave since out to begin now
+const BROWSER = `// without since: from now on
+const url = 'wss://melati.rukun.example/api/v1/ws?since=' + last_seq;
 const socket = new WebSocket(url, ['rukun.v1', 'bearer.' + access_token]);
 socket.onmessage = ({ data }) => {
   if (data === 'pong') return;
@@ -45,8 +46,10 @@ const CLIENT = `import { connectLive } from './client/index.ts';
 
 const live = connectLive({
   url: 'https://melati.rukun.example',
-  token: async () => access_token,                   // asked at each connection and before the token ends
-  events: ['customer:status', 'payment:created'],    // default: all that you may see
+  // asked at each connection, and before the token ends
+  token: async () => access_token,
+  // default: all that you may see
+  events: ['customer:status', 'payment:created'],
   onMessage: message => console.log(message.event, message.data),
   onState: state => console.log(state.status),
 });`;
