@@ -1,12 +1,10 @@
-import type { Encoded } from './audience.ts';
-
 /**
  * Brings those who missed something up to all others. One page at a time and in turns: a thousand who come back at once
  * must not fill our memory, nor one who missed a year hold up the rest. Those who missed the same share what is read.
  */
 
-export interface Page {
-  messages: readonly Encoded[];
+export interface Page<M> {
+  messages: readonly M[];
   /** Up to here it tells all. */
   last_seq: number;
   /** There was no more when it was read. */
@@ -15,26 +13,26 @@ export interface Page {
   wakes: number;
 }
 
-export interface Ports<S> {
+export interface Ports<S, M> {
   /** Where it stands; null: it is gone, or no longer behind. */
   positionOf(socket: S): number | null;
   /** What comes after that seq, and whether the socket's user may still listen: the latter no older than the former. */
-  read(socket: S, known: Page | null): Promise<{ page: Page; may_listen: boolean }>;
+  read(socket: S, known: Page<M> | null): Promise<{ page: Page<M>; may_listen: boolean }>;
   expire(socket: S): void;
   /** Sends the page; true when the socket is as far as all others then, and gets what comes. In one turn. */
-  join(socket: S, page: Page): boolean;
+  join(socket: S, page: Page<M>): boolean;
   fail(socket: S, error: unknown): void;
 }
 
 const MOST_PAGES = 8;
 
-export class CatchUp<S> {
-  readonly #ports: Ports<S>;
+export class CatchUp<S, M> {
+  readonly #ports: Ports<S, M>;
   readonly #waiting: S[] = [];
-  readonly #pages = new Map<number, Page>();
+  readonly #pages = new Map<number, Page<M>>();
   #is_at_work = false;
 
-  constructor(ports: Ports<S>) {
+  constructor(ports: Ports<S, M>) {
     this.#ports = ports;
   }
 
@@ -66,7 +64,7 @@ export class CatchUp<S> {
   }
 
   /** For who stands where this one stood. That there was nothing more is true of one moment only. */
-  #keep(position: number, page: Page): void {
+  #keep(position: number, page: Page<M>): void {
     if (page.last_seq === position) return;
     if (this.#pages.size >= MOST_PAGES) this.#pages.delete(this.#pages.keys().next().value!);
     this.#pages.set(position, page);

@@ -1,7 +1,7 @@
 import { DurableObject } from 'cloudflare:workers';
 import { isInGoodStanding, type Standing } from '../../src/auth/standing.ts';
 import { verifyAccessToken } from '../../src/auth/tokens.ts';
-import { makeAmbient, type Ambient, type Context } from '../../src/context.ts';
+import { makeAmbient, type Ambient, type Context, type Tenant } from '../../src/context.ts';
 import { runTogether } from '../../src/db/session.ts';
 import type { Env } from '../../src/env.ts';
 import { AppError, unauthorized } from '../../src/errors.ts';
@@ -14,7 +14,7 @@ import { logFailure } from '../../src/log.ts';
 import { bearerToken, makeContext } from '../../src/tenancy/enter.ts';
 import { findTenant } from '../../src/tenancy/directory.ts';
 import { admit } from '../rate-limiter/sliding-log.ts';
-import { Audience, CLOSE, encode } from './audience.ts';
+import { Audience, CLOSE, encode, type Encoded } from './audience.ts';
 import { CatchUp, type Page, type Ports as CatchUpPorts } from './catch-up.ts';
 import { COMMAND_LIMIT, MOST_BYTES, PING, PONG, readCommand } from './commands.ts';
 import { CursorStore } from './cursors.ts';
@@ -23,6 +23,7 @@ import { provisioning, REALTIME, realtime, type LogSubscriber } from './subscrib
 
 /** How many events are read at once. */
 const MOST_AT_ONCE = 500;
+const DIRECTORY_RETRY_MS = 15_000;
 /** How many messages are handed to sockets in one turn. */
 const MOST_ON_THE_WAY = 20_000;
 
@@ -36,7 +37,7 @@ export class TenantHub extends DurableObject<Env> {
   readonly #audience: Audience<WebSocket>;
   readonly #cursors: CursorStore;
   readonly #dispatcher: Dispatcher<LoggedEvent>;
-  readonly #catch_up: CatchUp<WebSocket>;
+  readonly #catch_up: CatchUp<WebSocket, Encoded>;
   readonly #said = new WeakMap<WebSocket, number[]>();
   #tenant_id: string | undefined;
   #alarm_at: number | null = null;
@@ -136,9 +137,9 @@ export class TenantHub extends DurableObject<Env> {
   override async alarm(): Promise<void> {
     this.#alarm_at = null;
     this.#audience.expireDue(Date.now());
-    await this.#dispatch();
     const next = this.#audience.nextExpiry();
     if (next !== null) await this.#wakeAt(next);
+    await this.#dispatch();
   }
 
   async #obey(socket: WebSocket, text: string): Promise<void> {
@@ -175,7 +176,10 @@ export class TenantHub extends DurableObject<Env> {
   }
 
   /** What comes after a position, unless it is known; with it, or after it, whether the user may listen. */
-  async #readMissed(socket: WebSocket, known: Page | null): Promise<{ page: Page; may_listen: boolean }> {
+  async #readMissed(
+    socket: WebSocket,
+    known: Page<Encoded> | null,
+  ): Promise<{ page: Page<Encoded>; may_listen: boolean }> {
     const wakes = this.#wakes;
     const listener = this.#audience.find(socket)!;
     const context = await this.#open();
@@ -199,7 +203,7 @@ export class TenantHub extends DurableObject<Env> {
    * Once a listener is as far as all others, it gets what comes from now on. In one turn: nothing can happen between the look
    * and the joining.
    */
-  #join(socket: WebSocket, { messages, last_seq, is_last, wakes }: Page): boolean {
+  #join(socket: WebSocket, { messages, last_seq, is_last, wakes }: Page<Encoded>): boolean {
     this.#audience.tellOne(socket, messages, Date.now());
     const listener = this.#audience.find(socket);
     if (!listener) return true;
@@ -214,7 +218,7 @@ export class TenantHub extends DurableObject<Env> {
     return true;
   }
 
-  #catchUpPorts(): CatchUpPorts<WebSocket> {
+  #catchUpPorts(): CatchUpPorts<WebSocket, Encoded> {
     return {
       positionOf: socket => {
         const listener = this.#audience.find(socket);
@@ -237,8 +241,8 @@ export class TenantHub extends DurableObject<Env> {
 
   async #dispatch(): Promise<void> {
     this.#wakes += 1;
-    const { env } = this;
-    const tenant = await findTenant(env, this.#tenant_id!, Date.now());
+    const tenant = await this.#findTenant();
+    if (tenant === 'unknown') return this.#wakeAt(Date.now() + DIRECTORY_RETRY_MS);
     if (tenant?.status !== 'active') return this.#audience.endAll(CLOSE.suspended);
     const subscribers = this.#subscribers();
     await this.#dispatcher.wake(subscribers);
@@ -271,6 +275,16 @@ export class TenantHub extends DurableObject<Env> {
 
   #ambient(): Ambient {
     return makeAmbient(this.env, this.ctx);
+  }
+
+  /** Unknown: the directory doesn't answer. */
+  async #findTenant(): Promise<Tenant | null | 'unknown'> {
+    try {
+      return await findTenant(this.env, this.#tenant_id!, Date.now());
+    } catch (error) {
+      logFailure({ hub: this.#tenant_id }, error);
+      return 'unknown';
+    }
   }
 
   /** The tenant's database, as it is known now. */

@@ -53,7 +53,11 @@ export interface Ports<E> {
   reportFailure(subscriber: string, error: unknown): void;
 }
 
-const BACKOFF: Backoff = { first_ms: 1000, most_ms: 5 * 60_000 };
+/** Those who listen are not kept waiting for long; for the others a row or a queue is patient. */
+const BACKOFF: Record<Subscriber<unknown>['kind'], Backoff> = {
+  once: { first_ms: 250, most_ms: 5000 },
+  until_done: { first_ms: 1000, most_ms: 5 * 60_000 },
+};
 
 export class Dispatcher<E extends { seq: number }> {
   readonly #ports: Ports<E>;
@@ -132,11 +136,15 @@ export class Dispatcher<E extends { seq: number }> {
     move();
   }
 
-  #postpone({ name }: Subscriber<E>, error: unknown): void {
+  #postpone({ name, kind }: Subscriber<E>, error: unknown): void {
     const { now, random, readCursor, writeCursor, reportFailure } = this.#ports;
     const cursor = readCursor(name);
     const attempts = cursor.attempts + 1;
-    writeCursor(name, { ...cursor, attempts, retry_at: now() + retryDelay_ms(attempts, random(), BACKOFF) }, true);
+    writeCursor(
+      name,
+      { ...cursor, attempts, retry_at: now() + retryDelay_ms(attempts, random(), BACKOFF[kind]) },
+      true,
+    );
     reportFailure(name, error);
   }
 }

@@ -35,12 +35,22 @@ export class Listener {
   readonly words: string[] = [];
   closed: { code: number; reason: string } | null = null;
   readonly #socket: WebSocket;
+  static #all: Listener[] = [];
 
   private constructor(socket: WebSocket) {
     this.#socket = socket;
     socket.addEventListener('message', ({ data }) => this.#take(data as string));
     socket.addEventListener('close', ({ code, reason }) => (this.closed = { code, reason }));
     socket.accept();
+    Listener.#all.push(this);
+  }
+
+  /** No socket is left to a hub that the next test wipes away. */
+  static async closeAll(): Promise<void> {
+    const open = Listener.#all.filter(listener => !listener.closed);
+    Listener.#all = [];
+    for (const listener of open) listener.close();
+    await Promise.all(open.map(listener => listener.untilClosed()));
   }
 
   static async open({ token, since, events, headers }: ListenOptions): Promise<Listener> {
