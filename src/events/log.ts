@@ -1,4 +1,4 @@
-import { sql } from 'drizzle-orm';
+import { sql, type SQL } from 'drizzle-orm';
 import type { Context } from '../context.ts';
 import type { Statement } from '../db/session.ts';
 import type { Changes } from './event.ts';
@@ -26,6 +26,8 @@ interface Row extends Omit<LoggedEvent, 'changes' | 'data' | 'facts'> {
   facts: string | null;
 }
 
+const isoOf = (column: SQL): SQL => sql`strftime('%Y-%m-%dT%H:%M:%fZ', ${column} / 1000.0, 'unixepoch')`;
+
 /** Rows found by their key: one row read for each event. */
 const FACTS = sql`CASE e.entity_type
   WHEN 'payment' THEN (SELECT json_object('amount', amount, 'status', status, 'due_date', due_date) FROM payments WHERE id = e.entity_id)
@@ -36,7 +38,7 @@ const FACTS = sql`CASE e.entity_type
   WHEN 'bridge' THEN (SELECT json_object('name', name) FROM bridges WHERE id = e.entity_id)
   WHEN 'device' THEN (SELECT json_object('device_name', device_name, 'device_type', device_type) FROM devices WHERE id = e.entity_id)
   WHEN 'alert' THEN (SELECT json_object('type', type, 'severity', severity, 'entity_type', entity_type,
-    'entity_id', entity_id, 'message', message) FROM alerts WHERE id = e.entity_id)
+    'entity_id', entity_id, 'message', message, 'opened_at', ${isoOf(sql`opened_at`)}, 'resolved_at', ${isoOf(sql`resolved_at`)}) FROM alerts WHERE id = e.entity_id)
   WHEN 'provisioning' THEN (SELECT json_object('router_name', name) FROM routers WHERE id = e.data ->> 'router_id')
   WHEN 'user' THEN (SELECT json_object('is_active', json(iif(is_active, 'true', 'false')), 'role', role, 'tokens_valid_from', tokens_valid_from) FROM users WHERE id = e.entity_id)
 END`; // prettier-ignore

@@ -133,6 +133,16 @@ describe('P57 who is told', () => {
       expect([...seen], event).toContain(event);
   });
 
+  test('P57 an alert is told with what it is about, when it is opened and when its cause is gone', async () => {
+    const { tenant, deeds } = await makeOffice();
+    const ear = await Listener.open(tenant.admin);
+    await deeds['sees a device']!(0);
+    await deeds['sees a device']!(1);
+    const [opened, resolved] = [await ear.untilNamed('alert:opened'), await ear.untilNamed('alert:resolved')];
+    expect(opened.data).toMatchObject({ type: 'device_offline', severity: 'warning', entity_type: 'device', status: 'open' }); // prettier-ignore
+    expect(resolved.data).toMatchObject({ id: opened.data.id, entity_id: opened.data.entity_id, message: opened.data.message, status: 'resolved', opened_at: opened.data.opened_at, resolved_at: expect.any(String), previous: { status: 'open' } }); // prettier-ignore
+  });
+
   test('P57 a ticket’s changes are told too', async () => {
     const { tenant, customers } = await makeOffice();
     const ear = await Listener.open(tenant.admin);

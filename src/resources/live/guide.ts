@@ -46,8 +46,11 @@ const CLIENT = `import { connectLive } from './client/index.ts';
 
 const live = connectLive({
   url: 'https://melati.rukun.example',
-  // asked at each connection, and before the token ends
-  token: async () => access_token,
+  // asked at each connection, and before the token ends: one that is good for some minutes yet
+  token: async () => {
+    if (session.ends_at - Date.now() < 120_000) session = await refresh(session.refresh_token);
+    return session.access_token;
+  },
   // default: all that you may see
   events: ['customer:status', 'payment:created'],
   onMessage: message => console.log(message.event, message.data),
