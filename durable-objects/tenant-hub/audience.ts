@@ -71,8 +71,8 @@ export class Audience<S extends Socket> {
   /** After a sleep: the sockets that are still there. Who was being sent what it missed must ask again. */
   constructor(sockets: readonly S[]) {
     for (const socket of sockets) {
-      const listener = socket.deserializeAttachment() as Listener;
-      if (listener.is_live) this.#listeners.set(socket, { ...listener, wanted: wantedBy(listener) });
+      const listener = socket.deserializeAttachment() as Listener | null;
+      if (listener?.is_live) this.#listeners.set(socket, { ...listener, wanted: wantedBy(listener) });
       else close(socket, CLOSE.failed);
     }
   }

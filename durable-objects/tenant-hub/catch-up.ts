@@ -1,6 +1,6 @@
 /**
  * Brings those who missed something up to all others. One page at a time and in turns: a thousand who come back at once
- * must not fill our memory, nor one who missed a year hold up the rest. Those who missed the same share what is read.
+ * must not fill our memory, nor one who missed a year hold up the rest. Those who missed the same take their turn together.
  */
 
 export interface Page<M> {
@@ -16,19 +16,27 @@ export interface Page<M> {
 export interface Ports<S, M> {
   /** Where it stands; null: it is gone, or no longer behind. */
   positionOf(socket: S): number | null;
-  /** What comes after that seq, and whether the socket's user may still listen: the latter no older than the former. */
-  read(socket: S, known: Page<M> | null): Promise<{ page: Page<M>; may_listen: boolean }>;
+  /** What comes after that seq, unless it is known, and whose user may still listen: the latter no older than the former. */
+  read(
+    position: number,
+    known: Page<M> | null,
+    sockets: readonly S[],
+  ): Promise<{ page: Page<M>; may_listen: ReadonlySet<S> }>;
   expire(socket: S): void;
   /** Sends the page; true when the socket is as far as all others then, and gets what comes. In one turn. */
   join(socket: S, page: Page<M>): boolean;
   fail(socket: S, error: unknown): void;
+  /** A little while. */
+  pause(): Promise<void>;
 }
 
 const MOST_PAGES = 8;
+/** How many take a turn together: what is on its way to them must fit into memory. */
+const MOST_TOGETHER = 40;
 
 export class CatchUp<S, M> {
   readonly #ports: Ports<S, M>;
-  readonly #waiting: S[] = [];
+  #waiting: S[] = [];
   readonly #pages = new Map<number, Page<M>>();
   #is_at_work = false;
 
@@ -41,25 +49,42 @@ export class CatchUp<S, M> {
     this.#waiting.push(socket);
     if (this.#is_at_work) return;
     this.#is_at_work = true;
-    for (let next = this.#waiting.shift(); next !== undefined; next = this.#waiting.shift())
-      if (await this.#takeTurn(next)) this.#waiting.push(next);
+    while (this.#waiting.length > 0) await this.#takeTurn();
     this.#is_at_work = false;
     this.#pages.clear();
   }
 
-  /** True when it needs another one. */
-  async #takeTurn(socket: S): Promise<boolean> {
-    const position = this.#ports.positionOf(socket);
-    if (position === null) return false;
+  async #takeTurn(): Promise<void> {
+    const position = this.#ports.positionOf(this.#waiting[0]!);
+    const together = this.#takeFirst(position);
+    if (position === null) return;
     try {
-      const { page, may_listen } = await this.#ports.read(socket, this.#pages.get(position) ?? null);
+      const { page, may_listen } = await this.#ports.read(position, this.#pages.get(position) ?? null, together);
       this.#keep(position, page);
-      if (this.#ports.positionOf(socket) === null) return false;
-      if (may_listen) return !this.#ports.join(socket, page);
-      this.#ports.expire(socket);
+      const behind = together.filter(socket => this.#bringOn(socket, page, may_listen.has(socket)));
+      // others were told more than the database showed: it will in a moment
+      if (behind.length > 0 && page.last_seq === position) await this.#ports.pause();
+      this.#waiting.push(...behind);
     } catch (error) {
-      this.#ports.fail(socket, error);
+      for (const socket of together) this.#ports.fail(socket, error);
     }
+  }
+
+  /** The first one that waits, and some who stand where it does. */
+  #takeFirst(position: number | null): S[] {
+    const together = this.#waiting
+      .filter(socket => this.#ports.positionOf(socket) === position)
+      .slice(0, MOST_TOGETHER);
+    const taken = new Set(together);
+    this.#waiting = this.#waiting.filter(socket => !taken.has(socket));
+    return together;
+  }
+
+  /** True when it needs another turn. */
+  #bringOn(socket: S, page: Page<M>, may_listen: boolean): boolean {
+    if (this.#ports.positionOf(socket) === null) return false;
+    if (may_listen) return !this.#ports.join(socket, page);
+    this.#ports.expire(socket);
     return false;
   }
 

@@ -13,12 +13,15 @@ export const COMMAND_LIMIT: Limit = { most: 20, window_ms: 10_000 };
 export const PING = 'ping';
 export const PONG = 'pong';
 
+/** No more than there are: what a socket remembers while we sleep must be short. */
+export const EventNames = z.array(z.enum(EVENT_NAMES)).max(EVENT_NAMES.length);
+
 export const Command = z
   .discriminatedUnion('type', [
     z
       .strictObject({
         type: z.literal('subscribe'),
-        events: z.array(z.enum(EVENT_NAMES)).max(100).nullable().optional(),
+        events: EventNames.nullable().optional(),
       })
       .describe('From now on only these; an empty list: nothing; without one: all that your role may see.'),
     z

@@ -23,6 +23,13 @@ export class CursorStore {
     return cursor;
   }
 
+  /** Another log: whoever was further than its end goes on from there. */
+  startAt(head: number): void {
+    for (const [key, cursor] of this.#kv.list<Cursor>({ prefix: 'cursor:' }))
+      if (cursor.last_seq > head) this.#kv.put(key, { ...cursor, last_seq: head });
+    this.#known.clear();
+  }
+
   /** Storing is part of the turn: what is sent in the same turn leaves only once it is stored. */
   write(subscriber: string, cursor: Cursor, is_durable: boolean): void {
     this.read(subscriber);

@@ -1,12 +1,19 @@
 import { DurableObject } from 'cloudflare:workers';
-import { isInGoodStanding, type Standing } from '../../src/auth/standing.ts';
+import { isInGoodStanding } from '../../src/auth/standing.ts';
 import { verifyAccessToken } from '../../src/auth/tokens.ts';
 import { makeAmbient, type Ambient, type Context, type Tenant } from '../../src/context.ts';
 import { runTogether } from '../../src/db/session.ts';
 import type { Env } from '../../src/env.ts';
 import { AppError, unauthorized } from '../../src/errors.ts';
 import { Dispatcher, type Ports } from '../../src/events/dispatcher.ts';
-import { readLogged, selectHead, selectLogged, selectUserStanding, type LoggedEvent } from '../../src/events/log.ts';
+import {
+  readLogged,
+  selectHead,
+  selectLogged,
+  selectStandings,
+  type LoggedEvent,
+  type StandingOf,
+} from '../../src/events/log.ts';
 import type { TransientName } from '../../src/events/realtime/catalogue.ts';
 import { toMessage } from '../../src/events/realtime/translate.ts';
 import { toIso } from '../../src/lib/time.ts';
@@ -84,12 +91,13 @@ export class TenantHub extends DurableObject<Env> {
     const { id: user_id, role, token_issued_at } = claims.actor;
     const wakes = this.#wakes;
     const context = await this.#open();
-    const [users, heads] = (await runTogether(context.db, [
-      selectUserStanding(context, user_id),
+    const [[user], [end]] = (await runTogether(context.db, [
+      selectStandings(context, [user_id]),
       selectHead(context),
-    ])) as unknown as [Standing[], [{ head: number }]];
-    if (!isInGoodStanding(users[0] ?? null, claims.actor)) return new Response(null, { status: 401 });
-    const { head } = heads[0];
+    ])) as unknown as [StandingOf[], [{ head: number }]];
+    if (!isInGoodStanding(user ?? null, claims.actor)) return new Response(null, { status: 401 });
+    const { head } = end;
+    if (head < this.#cursors.read(REALTIME).last_seq) await this.#checkCursors(context);
     // who asks for nothing that was misses nothing of it; and what is beyond the end hasn't happened
     const position = since === null ? head : Math.min(since, head);
     const { 0: client, 1: server } = new WebSocketPair();
@@ -103,6 +111,7 @@ export class TenantHub extends DurableObject<Env> {
   }
 
   override async webSocketMessage(socket: WebSocket, message: string | ArrayBuffer): Promise<void> {
+    if (!this.#audience.find(socket)) return;
     const now = Date.now();
     const said = this.#said.get(socket) ?? [];
     this.#said.set(socket, said);
@@ -119,19 +128,14 @@ export class TenantHub extends DurableObject<Env> {
     }
   }
 
-  override async webSocketClose(socket: WebSocket, code: number, reason: string): Promise<void> {
-    this.#audience.remove(socket);
-    try {
-      // 1005 and the like say that none was given
-      socket.close(code >= 3000 || code === 1000 ? code : 1000, reason);
-    } catch {
-      // the runtime has answered already
-    }
+  override async webSocketClose(socket: WebSocket, code: number): Promise<void> {
+    // the client is answered; 1005 and the like say that it gave no code
+    this.#audience.end(socket, { code: code >= 3000 ? code : 1000, reason: '' });
     if (this.#audience.size === 0) await this.#restUnlessRetrying();
   }
 
   override async webSocketError(socket: WebSocket): Promise<void> {
-    await this.webSocketClose(socket, 1011, '');
+    await this.webSocketClose(socket, 1011);
   }
 
   override async alarm(): Promise<void> {
@@ -139,7 +143,8 @@ export class TenantHub extends DurableObject<Env> {
     this.#audience.expireDue(Date.now());
     const next = this.#audience.nextExpiry();
     if (next !== null) await this.#wakeAt(next);
-    await this.#dispatch();
+    // whoever takes long mustn't hold up the next alarm
+    this.ctx.waitUntil(this.#dispatch());
   }
 
   async #obey(socket: WebSocket, text: string): Promise<void> {
@@ -165,9 +170,11 @@ export class TenantHub extends DurableObject<Env> {
     if (claims.tenant_id !== this.#tenant_id || claims.actor.id !== before?.user_id)
       throw unauthorized('The token is not of the user that signed in on this socket.');
     const context = await this.#open();
-    const [rows] = await runTogether(context.db, [selectUserStanding(context, claims.actor.id)] as const);
+    const [[user]] = (await runTogether(context.db, [selectStandings(context, [claims.actor.id])])) as unknown as [
+      StandingOf[],
+    ];
     const { role, token_issued_at } = claims.actor;
-    if (!isInGoodStanding((rows as Standing[])[0] ?? null, { role, token_issued_at })) throw unauthorized();
+    if (!isInGoodStanding(user ?? null, claims.actor)) throw unauthorized();
     const listener = this.#audience.find(socket);
     if (!listener) return;
     this.#audience.set(socket, { ...listener, role, token_issued_at, token_expires_at: claims.expires_at });
@@ -175,28 +182,32 @@ export class TenantHub extends DurableObject<Env> {
     reply(socket, 'authenticated', { expires_at: toIso(claims.expires_at) });
   }
 
-  /** What comes after a position, unless it is known; with it, or after it, whether the user may listen. */
-  async #readMissed(
-    socket: WebSocket,
-    known: Page<Encoded> | null,
-  ): Promise<{ page: Page<Encoded>; may_listen: boolean }> {
+  /** What comes after a position, unless it is known; with it, or after it, whose user may still listen. */
+  async #readMissed(position: number, known: Page<Encoded> | null, sockets: readonly WebSocket[]) {
     const wakes = this.#wakes;
-    const listener = this.#audience.find(socket)!;
     const context = await this.#open();
-    const page_size = this.#pageSize();
-    const standing = selectUserStanding(context, listener.user_id);
-    const [users, rows] = (await runTogether(
+    const listeners = new Map(sockets.map(socket => [socket, this.#audience.find(socket)]));
+    const users = [...new Set([...listeners.values()].flatMap(listener => listener?.user_id ?? []))];
+    const standing = selectStandings(context, users);
+    const [standings, rows] = (await runTogether(
       context.db,
-      known ? [standing] : [standing, selectLogged(context, listener.position, page_size)],
-    )) as unknown[][];
+      known ? [standing] : [standing, selectLogged(context, position, MOST_AT_ONCE)],
+    )) as unknown as [StandingOf[], unknown];
     const events = readLogged(rows ?? []);
     const page = known ?? {
       messages: encode(events.flatMap(event => toMessage(event) ?? [])),
-      last_seq: events.at(-1)?.seq ?? listener.position,
-      is_last: events.length < page_size,
+      last_seq: events.at(-1)?.seq ?? position,
+      is_last: events.length < MOST_AT_ONCE,
       wakes,
     };
-    return { page, may_listen: isInGoodStanding((users as Standing[])[0] ?? null, listener) };
+    const of_user = new Map(standings.map(each => [each.id, each]));
+    const may_listen = new Set(
+      sockets.filter(socket => {
+        const listener = listeners.get(socket);
+        return listener && isInGoodStanding(of_user.get(listener.user_id) ?? null, listener);
+      }),
+    );
+    return { page, may_listen };
   }
 
   /**
@@ -207,8 +218,9 @@ export class TenantHub extends DurableObject<Env> {
     this.#audience.tellOne(socket, messages, Date.now());
     const listener = this.#audience.find(socket);
     if (!listener) return true;
+    const cursor = this.#cursors.read(REALTIME).last_seq;
     const is_first = !this.#audience.hasLive();
-    const is_live = is_last && (is_first || last_seq >= this.#cursors.read(REALTIME).last_seq);
+    const is_live = is_last && last_seq >= cursor;
     this.#audience.set(socket, { ...listener, position: last_seq, is_live });
     if (!is_live) return false;
     // while nobody listened the cursor stood still
@@ -224,9 +236,10 @@ export class TenantHub extends DurableObject<Env> {
         const listener = this.#audience.find(socket);
         return listener && !listener.is_live ? listener.position : null;
       },
-      read: (socket, known) => this.#readMissed(socket, known),
+      read: (position, known, sockets) => this.#readMissed(position, known, sockets),
       join: (socket, page) => this.#join(socket, page),
       expire: socket => this.#audience.expire(socket, Date.now()),
+      pause: () => scheduler.wait(50),
       fail: (socket, error) => {
         logFailure({ hub: this.#tenant_id }, error);
         this.#audience.end(socket, CLOSE.failed);
@@ -245,9 +258,9 @@ export class TenantHub extends DurableObject<Env> {
     if (tenant === 'unknown') return this.#wakeAt(Date.now() + DIRECTORY_RETRY_MS);
     if (tenant?.status !== 'active') return this.#audience.endAll(CLOSE.suspended);
     const subscribers = this.#subscribers();
-    await this.#dispatcher.wake(subscribers);
     const retry_at = this.#dispatcher.nextRetry(subscribers);
     if (retry_at !== null) await this.#wakeAt(retry_at);
+    await this.#dispatcher.wake(subscribers);
   }
 
   /** Nothing is read for dashboards while there are none. */
@@ -269,7 +282,10 @@ export class TenantHub extends DurableObject<Env> {
       writeCursor: (name, cursor, is_durable) => this.#cursors.write(name, cursor, is_durable),
       now: Date.now,
       random: () => this.#ambient().random(),
-      reportFailure: (subscriber, error) => logFailure({ hub: this.#tenant_id, subscriber }, error),
+      reportFailure: (subscriber, error, retry_at) => {
+        logFailure({ hub: this.#tenant_id, subscriber }, error);
+        this.ctx.waitUntil(this.#wakeAt(retry_at));
+      },
     };
   }
 
@@ -285,6 +301,14 @@ export class TenantHub extends DurableObject<Env> {
       logFailure({ hub: this.#tenant_id }, error);
       return 'unknown';
     }
+  }
+
+  /** A log that ends before a cursor is another one than that was of (a database that was put back): all is new in it. */
+  async #checkCursors(context: Context): Promise<void> {
+    const cursor = this.#cursors.read(REALTIME);
+    const [[end]] = (await runTogether(context.db, [selectHead(context)])) as unknown as [[{ head: number }]];
+    // what was told is in the log that it was told from
+    if (end.head < cursor.last_seq) this.#cursors.startAt(end.head);
   }
 
   /** The tenant's database, as it is known now. */

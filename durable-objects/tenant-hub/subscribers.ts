@@ -4,7 +4,7 @@ import type { Subscriber } from '../../src/events/dispatcher.ts';
 import type { LoggedEvent } from '../../src/events/log.ts';
 import { nameOf, toMessage } from '../../src/events/realtime/translate.ts';
 import { wakeProvisioning } from '../../src/queues/wake.ts';
-import type { Audience, Socket } from './audience.ts';
+import { CLOSE, type Audience, type Socket } from './audience.ts';
 
 /** Who acts on events, each with a cursor of its own. */
 
@@ -25,14 +25,33 @@ export const realtime = <S extends Socket>(audience: Audience<S>, now: () => num
   kind: 'once',
   wants: event => changesUser(event) || nameOf(event) !== null,
   deliver(events) {
-    for (const event of events.filter(changesUser))
-      audience.holdTo(event.entity_id, event.facts as Standing | null, now());
-    audience.tell(
-      events.flatMap(event => toMessage(event) ?? []),
-      now(),
-    );
+    try {
+      for (const event of events.filter(changesUser))
+        audience.holdTo(event.entity_id, event.facts as Standing | null, now());
+      audience.tell(
+        events.flatMap(event => toMessage(event) ?? []),
+        now(),
+      );
+    } catch (error) {
+      // nobody goes on without what could not be told: they come back and ask for it
+      audience.endAll(CLOSE.failed);
+      throw error;
+    }
   },
 });
+
+const QUEUE_PATIENCE_MS = 20_000;
+
+/** What never answers has failed. */
+async function inTime(work: Promise<unknown>, patience_ms: number, complaint: string): Promise<void> {
+  const { promise: late, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(() => reject(new Error(complaint)), patience_ms);
+  try {
+    await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
 
 const routersOf = ({ data }: LoggedEvent): string[] => (data.router_ids as string[] | undefined) ?? [];
 
@@ -42,6 +61,7 @@ export const provisioning = (open: () => Promise<Context>): LogSubscriber => ({
   kind: 'until_done',
   wants: event => routersOf(event).length > 0,
   async deliver(events) {
-    await wakeProvisioning(await open(), [...new Set(events.flatMap(routersOf))]);
+    const work = wakeProvisioning(await open(), [...new Set(events.flatMap(routersOf))]);
+    await inTime(work, QUEUE_PATIENCE_MS, 'the queue doesn’t answer');
   },
 });

@@ -50,7 +50,8 @@ export interface Ports<E> {
   now(): number;
   /** In [0, 1). */
   random(): number;
-  reportFailure(subscriber: string, error: unknown): void;
+  /** It is to be woken then, epoch ms. */
+  reportFailure(subscriber: string, error: unknown, retry_at: number): void;
 }
 
 /** Those who listen are not kept waiting for long; for the others a row or a queue is patient. */
@@ -89,7 +90,7 @@ export class Dispatcher<E extends { seq: number }> {
     }
     const run = { is_woken: false, done: Promise.resolve() };
     this.#running.set(subscriber.name, run);
-    run.done = this.#follow(subscriber, run).finally(() => this.#running.delete(subscriber.name));
+    run.done = this.#follow(subscriber, run);
     return run.done;
   }
 
@@ -104,6 +105,9 @@ export class Dispatcher<E extends { seq: number }> {
       }
     } catch (error) {
       this.#postpone(subscriber, error);
+    } finally {
+      // in the turn of the last look: whoever wakes it later finds that it must begin anew
+      this.#running.delete(subscriber.name);
     }
   }
 
@@ -140,11 +144,8 @@ export class Dispatcher<E extends { seq: number }> {
     const { now, random, readCursor, writeCursor, reportFailure } = this.#ports;
     const cursor = readCursor(name);
     const attempts = cursor.attempts + 1;
-    writeCursor(
-      name,
-      { ...cursor, attempts, retry_at: now() + retryDelay_ms(attempts, random(), BACKOFF[kind]) },
-      true,
-    );
-    reportFailure(name, error);
+    const retry_at = now() + retryDelay_ms(attempts, random(), BACKOFF[kind]);
+    writeCursor(name, { ...cursor, attempts, retry_at }, true);
+    reportFailure(name, error, retry_at);
   }
 }

@@ -1,4 +1,5 @@
 import { sql, type SQL } from 'drizzle-orm';
+import type { Standing } from '../auth/standing.ts';
 import type { Context } from '../context.ts';
 import type { Statement } from '../db/session.ts';
 import type { Changes } from './event.ts';
@@ -66,6 +67,10 @@ export const readLogged = (rows: unknown): LoggedEvent[] =>
 export const selectHead = ({ db }: Context): Statement =>
   db.orm.all<{ head: number }>(sql`SELECT coalesce(max(seq), 0) AS head FROM events`);
 
-/** Whether a user may still act, as `auth/standing.ts` asks. */
-export const selectUserStanding = ({ db }: Context, user_id: string): Statement =>
-  db.orm.all(sql`SELECT is_active, role, tokens_valid_from FROM users WHERE id = ${user_id}`);
+export type StandingOf = Standing & { id: string };
+
+/** Whether users may still act, as `auth/standing.ts` asks. */
+export const selectStandings = ({ db }: Context, user_ids: readonly string[]): Statement =>
+  db.orm.all<StandingOf>(sql`
+    SELECT id, is_active, role, tokens_valid_from FROM users
+    WHERE id IN (SELECT value FROM json_each(${JSON.stringify(user_ids)}))`);

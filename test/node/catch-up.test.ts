@@ -18,6 +18,7 @@ class Hub {
   cursor = 0;
   wakes = 0;
   reads = 0;
+  trips = 0;
   readonly clients: Client[] = [];
   readonly page_size: number;
   readonly order: Client[] = [];
@@ -42,19 +43,20 @@ class Hub {
 
   readonly catch_up = new CatchUp<Client, number>({
     positionOf: client => (client.is_gone || client.is_live ? null : client.position),
-    read: async (client, known) => {
-      const snapshot = this.log.filter(seq => seq > client.position).slice(0, this.page_size);
+    read: async (position, known, clients) => {
+      this.trips += 1;
+      const snapshot = this.log.filter(seq => seq > position).slice(0, this.page_size);
       const { wakes } = this;
       if (!known) this.reads += 1;
       await Promise.resolve();
       if (this.reads === this.fails_at) throw new Error('the database is away');
       const page: Page<number> = known ?? {
         messages: snapshot,
-        last_seq: snapshot.at(-1) ?? client.position,
+        last_seq: snapshot.at(-1) ?? position,
         is_last: snapshot.length < this.page_size,
         wakes,
       };
-      return { page, may_listen: client.may_listen };
+      return { page, may_listen: new Set(clients.filter(({ may_listen }) => may_listen)) };
     },
     join: (client, { messages, last_seq, is_last }) => {
       client.turns += 1;
@@ -68,6 +70,7 @@ class Hub {
     },
     expire: client => void (client.is_gone = true),
     fail: client => void (client.is_gone = true),
+    pause: () => Promise.resolve(),
   });
 
   come(position: number, may_listen = true): { client: Client; done: Promise<void> } {
@@ -130,9 +133,22 @@ test('those who missed the same share what is read, and who missed a year waits 
   await year.done;
   expect(hub.reads).toBeLessThanOrEqual(Math.ceil(1000 / 6) + 4);
   for (const { client } of crowd) expect(client.got).toHaveLength(10);
+  // some of them at a time
+  expect(hub.trips).toBeLessThan(Math.ceil(1000 / 6) + 10);
   // the crowd was done long before it
   expect(hub.order.lastIndexOf(crowd.at(-1)!.client)).toBeLessThan(350);
   expect(year.client.got).toHaveLength(1000);
+});
+
+test('in a crowd that misses the same, who may not listen or is gone is left out', async () => {
+  const hub = new Hub(20);
+  hub.commit(10);
+  hub.drain();
+  const [first, refused, gone, last] = [hub.come(3), hub.come(3, false), hub.come(3), hub.come(3)];
+  gone.client.is_gone = true;
+  await first.done;
+  expect([refused.client.got, gone.client.got]).toEqual([[], []]);
+  for (const { client } of [first, last]) expect(client).toMatchObject({ got: [4, 5, 6, 7, 8, 9, 10], is_live: true });
 });
 
 test('one who may not listen any more, is gone or can’t be read for doesn’t keep the others', async () => {

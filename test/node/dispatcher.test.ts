@@ -25,6 +25,7 @@ class World {
   /** What each subscriber did, for good: sent on a socket, put into a queue. */
   readonly done = new Map<string, Event[]>();
   readonly failures: string[] = [];
+  readonly retries: number[] = [];
   reads = 0;
   /** Steps until the process ends; each await is one. */
   steps_left = Infinity;
@@ -78,7 +79,10 @@ class World {
       },
       now: () => this.now,
       random: () => 0,
-      reportFailure: name => void this.failures.push(name),
+      reportFailure: (name, _, retry_at) => {
+        this.failures.push(name);
+        this.retries.push(retry_at);
+      },
     };
   }
 
@@ -222,6 +226,19 @@ describe('the dispatcher', () => {
     }
   });
 
+  test('when one is to be tried again is said at once, whoever else is still at work', async () => {
+    const world = new World();
+    world.hung.add('first');
+    world.broken.set('second', 1);
+    const [dispatcher, subscribers] = [new Dispatcher(world.ports(2)), world.subscribers()];
+    world.commit('a');
+    await settle(world, dispatcher, subscribers);
+    expect(world.retries).toEqual([dispatcher.nextRetry(subscribers)]);
+    world.now += 1000;
+    await settle(world, dispatcher, subscribers);
+    expect(seqs(world.done.get('second'))).toEqual([1]);
+  });
+
   test('what is committed while it reads is found by the wake that tells of it', async () => {
     await fc.assert(
       fc.asyncProperty(
@@ -242,6 +259,23 @@ describe('the dispatcher', () => {
       ),
       { numRuns: 300 },
     );
+  });
+
+  test('a wake is never lost, whichever turn it comes in', async () => {
+    for (const name of ['once', 'first'])
+      for (let pause = 0; pause < 60; pause++) {
+        const world = new World();
+        const [dispatcher, subscribers] = [
+          new Dispatcher(world.ports(10)),
+          world.subscribers().filter(each => each.name === name),
+        ];
+        world.commit('a');
+        const first = dispatcher.wake(subscribers);
+        for (let turn = 0; turn < pause; turn++) await Promise.resolve();
+        world.commit('b');
+        await Promise.all([first, dispatcher.wake(subscribers)]);
+        expect(seqs(world.done.get(name)), `${name}, turn ${pause}`).toEqual([1, 3]);
+      }
   });
 
   test('who is woken doesn’t make do with what another one began to read before', async () => {

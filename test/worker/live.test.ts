@@ -317,17 +317,21 @@ describe('P58a coming back', () => {
     return join;
   }
 
-  test.each(['others listen', 'nobody listens'])(
+  test.each(['others listen', 'others listen, and leave', 'nobody listens'])(
     'P58a what is committed between a newcomer’s look and its joining is told to it, once, when %s',
     async who => {
       const { tenant, customers } = await makeOffice();
-      const other = who === 'others listen' ? await Listener.open(tenant.admin) : null;
+      const other = who === 'nobody listens' ? null : await Listener.open(tenant.admin);
       const join = await holdJoin(tenant);
       const coming = Listener.open({ ...tenant.admin, since: await headOf(tenant) });
       await vi.waitFor(() => expect(join.has_read).toBe(true));
       await tenant.put(`/customers/${customers[0]}`, { notes: 'in between' });
       await hubOf(tenant.id).wake(tenant.id);
       await other?.untilNamed('customer:updated');
+      if (who.endsWith('leave')) {
+        other!.close();
+        await other!.untilClosed();
+      }
       join.may_go = true;
       const ear = await coming;
       await ear.untilNamed('customer:updated');
@@ -479,6 +483,20 @@ describe('what a client says', () => {
     for (let at = 0; at < 50; at++) ear.send('ping');
     await ear.until(() => ear.words.length === 51, 'pongs');
     await ear.settle();
+  });
+
+  test('a list of events that is longer than there are is refused, at the door and behind it', async () => {
+    const { tenant, customers } = await makeOffice();
+    const many = Array<string>(900).fill('customer:updated');
+    const refused = await knock({ events: many.join(',') }, asStranger(tenant.admin.token));
+    expect([refused.status, ((await refused.json()) as any).error.details]).toEqual([400, { events: [expect.any(String)] }]); // prettier-ignore
+    const ear = await Listener.open({ ...tenant.admin, events: many.slice(0, EVENT_NAMES.length) });
+    ear.send({ type: 'subscribe', events: many.slice(0, 500) });
+    expect((await ear.untilNamed('error')).data.code).toBe('VALIDATION_ERROR');
+    await evict(tenant);
+    await tenant.put(`/customers/${customers[0]}`, { notes: 'x' });
+    await ear.untilNamed('customer:updated');
+    expect((await storedIn(tenant)).sockets).toBe(1);
   });
 
   test('too much, too large or no text: the socket ends with a word why', async () => {

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { SOCKET_HEADER, type SocketOptions } from '../../../durable-objects/tenant-hub/protocol.ts';
-import { Command } from '../../../durable-objects/tenant-hub/commands.ts';
+import { Command, EventNames } from '../../../durable-objects/tenant-hub/commands.ts';
 import type { Context } from '../../context.ts';
 import { AppError, invalidField, unauthorized } from '../../errors.ts';
 import { hubOf } from '../../events/announce.ts';
@@ -22,7 +22,7 @@ const SocketQuery = z.strictObject({
   events: z
     .string()
     .transform(text => text.split(','))
-    .pipe(z.array(z.enum(EVENT_NAMES)).min(1))
+    .pipe(EventNames.min(1))
     .optional()
     .describe(`Only these, with commas; default: all that your role may see. ${EVENT_NAMES.join(', ')}`),
 });
