@@ -290,6 +290,51 @@ describe('a token', () => {
     expect(states.at(-1)).toEqual({ status: 'closed', reason: 'unauthorized' });
   });
 
+  it('that comes again although it was refused ends it: nothing else will come', async () => {
+    const token = makeToken(900);
+    connect({ token: async () => token });
+    await waitForVisits(1);
+    hub.last.socket.close(4401);
+    await waitUntil(() => statuses().at(-1) === 'closed', 'the end');
+    expect(states.at(-1)).toEqual({ status: 'closed', reason: 'unauthorized' });
+    expect(hub.visits).toHaveLength(1);
+  });
+
+  it.each([
+    ['is spent', makeToken(900, 1_700_000_000)],
+    ['is none of the API’s', 'rahasia'],
+  ])('that %s and is all that comes is not tried for ever', async (_, token) => {
+    hub.refuse = 1000;
+    connect({ token: async () => token });
+    await waitUntil(() => statuses().at(-1) === 'closed', 'the end');
+    expect(states.at(-1)).toEqual({ status: 'closed', reason: 'unauthorized' });
+  });
+
+  it('that was refused is asked for until whoever gives tokens is back', async () => {
+    const troubles = [new TypeError('fetch failed'), Object.assign(new Error(), { status: 503 })];
+    connect({
+      token: async refused => {
+        if (refused && troubles.length > 0) throw troubles.shift()!;
+        return makeToken(900);
+      },
+    });
+    await waitForVisits(1);
+    hub.last.socket.close(4401);
+    await waitForVisits(2);
+    expect(troubles).toEqual([]);
+    expect(statuses()).not.toContain('closed');
+  });
+
+  it('that nobody answers for is asked for again', async () => {
+    let asked = 0;
+    connect({
+      token: () => (++asked < 3 ? new Promise(() => {}) : Promise.resolve(makeToken(900))),
+      timing: { open_ms: 50 },
+    });
+    await waitForVisits(1);
+    expect(asked).toBe(3);
+  });
+
   it('that can not be had for now is asked for again', async () => {
     let asked = 0;
     connect({
