@@ -168,12 +168,19 @@ interface PageOptions {
   locale?: string;
   width?: number;
   reducedMotion?: 'reduce';
+  /** What waits fifteen seconds for an answer waits one. */
+  hurries?: boolean;
 }
 
-async function openPage({ locale = 'id-ID', width = 1280, reducedMotion }: PageOptions = {}): Promise<void> {
+async function openPage({ locale = 'id-ID', width = 1280, reducedMotion, hurries }: PageOptions = {}): Promise<void> {
   context = await browser.newContext({ locale, reducedMotion, viewport: { width, height: 800 } });
   page = await context.newPage();
   page.setDefaultTimeout(20_000);
+  if (hurries)
+    await page.addInitScript(() => {
+      const timeout = AbortSignal.timeout.bind(AbortSignal);
+      AbortSignal.timeout = ms => timeout(ms === 15_000 ? 1000 : ms);
+    });
   page.on('console', message => {
     if (['error', 'warning'].includes(message.type()) && !expected?.test(message.text()))
       complaints.push(message.text());
@@ -195,6 +202,11 @@ async function signInOnPage(credentials = ADMIN, options: PageOptions = {}): Pro
   await fillForm(credentials);
   await connection('open');
 }
+
+/** The access token that the tab keeps counts as old: a reload renews it. */
+const endFreshness = () =>
+  page.evaluate(`sessionStorage.setItem('rukun.session',
+    JSON.stringify({ ...JSON.parse(sessionStorage.getItem('rukun.session')), fresh_until: 0 }))`);
 
 const connection = (state: string) => page.waitForSelector(`.connection[data-state=${state}]`);
 const figure = (name: string) => page.locator(`[data-figure=${name}]`);
@@ -331,6 +343,76 @@ describe.skipIf(is_missing && !process.env.CI)('the dashboard', () => {
     await connection('open');
     await changeUser(TECHNICIAN.email, { is_active: false });
     await page.waitForSelector('text=Sesi Anda sudah berakhir. Silakan masuk lagi.');
+  });
+
+  it('goes on after a reload without a renewal, which two reloads in a row could break', async () => {
+    await signInOnPage();
+    const renewals: string[] = [];
+    page.on('request', request => void (request.url().endsWith('/auth/refresh') && renewals.push(request.url())));
+    for (let round = 0; round < 3; round++) await page.reload({ waitUntil: 'commit' });
+    await connection('open');
+    await shows('active', '5');
+    expect(renewals).toEqual([]);
+  });
+
+  it('asks in a duplicated tab to sign in, and leaves the session to the first', async () => {
+    await signInOnPage();
+    const [copy] = await Promise.all([context.waitForEvent('page'), page.evaluate('void open(location.href)')]);
+    await copy.waitForSelector('text=Tab ini salinan dari tab lain.');
+    expect(await copy.evaluate('sessionStorage.getItem("rukun.session")')).toBeNull();
+    expect(await copy.evaluate('sessionStorage.length')).toBe(0);
+    await endFreshness();
+    await page.reload();
+    await connection('open');
+    await copy.fill('#email', ADMIN.email);
+    await copy.fill('#password', ADMIN.password);
+    await copy.click('button[type=submit]');
+    await copy.waitForSelector('.connection[data-state=open]');
+    await copy.reload();
+    await copy.waitForSelector('.connection[data-state=open]');
+  });
+
+  it('asks again where an answer doesn’t come, and says meanwhile that it asks', async () => {
+    expected = /ERR_/;
+    await signInOnPage(ADMIN, { hurries: true });
+    await endFreshness();
+    const stuck = new Set(['/auth/refresh', '/customers/stats']);
+    await page.route('**/api/v1/**', async (route, request) => {
+      const [path = ''] = [...stuck].filter(end => request.url().endsWith(end));
+      if (!stuck.delete(path)) await route.continue();
+    });
+    await page.reload();
+    await page.waitForSelector('text=Menghubungi server …');
+    await connection('open');
+    await shows('active', '5');
+    expect(stuck.size).toBe(0);
+  });
+
+  it('works where the browser keeps nothing', async () => {
+    await openPage();
+    await page.addInitScript(() => {
+      for (const name of ['sessionStorage', 'localStorage'])
+        Object.defineProperty(globalThis, name, {
+          get() {
+            throw new DOMException('denied', 'SecurityError');
+          },
+        });
+    });
+    await page.goto(`${origin()}/live`);
+    await fillForm(ADMIN);
+    await connection('open');
+    await shows('active', '5');
+  });
+
+  it.each(['{', '7', '{}', '{"tab_id":"x","answer":{}}'])('bears what it didn’t keep itself: %s', async text => {
+    expected = /status of 4/;
+    await openPage();
+    await page.addInitScript(kept => {
+      for (const name of ['rukun.session', 'rukun.place']) sessionStorage.setItem(name, kept);
+    }, text);
+    await page.goto(`${origin()}/live`);
+    await fillForm(ADMIN);
+    await connection('open');
   });
 
   it.each(['id-ID', 'en-US'])('fits the smallest phone (%s)', async locale => {
