@@ -104,11 +104,12 @@ export class Board {
       onLanguage,
       onLogOut,
     });
+    view.showMessages(this.#messages);
     for (const name of this.#figures.keys()) {
       const value = this.#shown[name];
       if (value !== undefined) view.show(name, value);
     }
-    view.showMessages(this.#messages);
+
     view.showState(this.#state);
     onView(view.node);
     return view;

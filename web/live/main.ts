@@ -1,7 +1,7 @@
 import { isPassing } from '../../client/live-rules.ts';
 import { retryDelay_ms } from '../../src/lib/retry.ts';
 import { Board } from './board.ts';
-import { make } from './dom.ts';
+import { make, unmarkFlashed } from './dom.ts';
 import { otherLanguage } from './language.ts';
 import { makeLanguageButton, pickLanguage, rememberLanguage } from './language-choice.ts';
 import { forgetPlace } from './place.ts';
@@ -90,6 +90,7 @@ async function resumeSession(): Promise<Session | null> {
 
 async function start(): Promise<void> {
   document.documentElement.lang = language;
+  unmarkFlashed(root);
   root.replaceChildren(make('p', { class: 'sheet', role: 'status' }, WORDS[language].resuming));
   const session = await resumeSession();
   if (session) showBoard(session, false);

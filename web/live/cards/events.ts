@@ -32,7 +32,8 @@ export function makeEventsCard({ words, format, language }: Look, known: Known):
       for (const message of rows.keys()) if (!kept.has(message)) rows.delete(message);
       setChildren(list, shown);
       none.hidden = shown.length > 0;
-      is_first = false;
+      // the first that are told had happened before
+      if (messages.length > 0) is_first = false;
     },
   };
 }
