@@ -25,9 +25,9 @@ export interface LiveOptions {
   /** `https://melati.rukun.example`, or any host of the API. */
   url: string;
   /**
-   * Gives an access token that is good for some time yet; asked at each connection and before its end. `refused`: one
-   * that was not taken, or may not have been; another one is wanted. After a refusal the same one again ends it, and so
-   * does an error; not one that may pass: what `fetch` throws, or one whose `status` is 429 or 5xx.
+   * Gives an access token that is good for some time yet; asked at each connection and before its end. `refused`:
+   * another one is wanted, since this was not taken, may not have been, or is about to end. After a refusal the same
+   * again ends it, and so does an error; not one that may pass: what `fetch` throws, or a `status` of 429 or 5xx.
    */
   token: (refused?: string) => Promise<string>;
   /** Default: all that one may see. */
@@ -111,28 +111,28 @@ class LiveSocket implements Live {
     this.#retry = undefined;
     if (this.#is_closed) return;
     this.#tell({ status: 'connecting' });
-    const token = await this.#askToken().catch((error: unknown) => ({ error }));
+    const doubted = this.#doubt === 'none' ? undefined : this.#token;
+    const token = await this.#askToken(doubted).catch((error: unknown) => ({ error }));
     if (this.#is_closed) return;
     if (typeof token !== 'string') return this.#goOnWithoutToken(token.error);
     if (this.#isKnownBad(token)) return this.#close('unauthorized');
     this.#doubt = 'none';
     this.#token = token;
-    const events = this.#events;
+    const since = this.#seq;
     this.#connection = new LiveConnection({
-      url: socketUrl(this.#options.url, { events, since: this.#seq }),
+      url: socketUrl(this.#options.url, { events: this.#events, since }),
       token,
-      renewToken: async () => (this.#token = await this.#askToken()),
+      renewToken: async () => (this.#token = await this.#askToken(this.#token)),
       timing: this.#timing,
-      onOpen: () => this.#open(events),
+      onOpen: () => this.#open(),
       onMessage: message => this.#take(message),
-      onPosition: seq => (this.#seq ??= seq),
+      onPosition: seq => this.#takePosition(seq, since),
       onEnd: ending => this.#end(ending),
     });
   }
 
-  async #askToken(): Promise<string> {
-    const refused = this.#doubt === 'none' ? [] : [this.#token];
-    return inTime(this.#options.token(...refused), this.#timing.open_ms);
+  async #askToken(refused: string | undefined): Promise<string> {
+    return inTime(this.#options.token(refused), this.#timing.open_ms);
   }
 
   /** The same again: after a refusal it gets nowhere, nor where a connection failed and its time is over. */
@@ -149,11 +149,15 @@ class LiveSocket implements Live {
     this.#doubt = doubt;
   }
 
-  #open(asked_for: readonly LiveEventName[] | undefined): void {
+  #open(): void {
     this.#tell({ status: 'open' });
-    // the answer tells the position
-    if (this.#seq === null || this.#events !== asked_for)
-      this.#connection?.send({ type: 'subscribe', events: this.#events });
+    // other events may be wanted by now; and the answer tells the position
+    this.#connection?.send({ type: 'subscribe', events: this.#events });
+  }
+
+  /** A log that ends before what was asked for is one from before: what happens in it from now on is new. */
+  #takePosition(seq: number, since: number | null): void {
+    if (this.#seq === null || (since !== null && seq < since)) this.#seq = seq;
   }
 
   #take(message: LiveMessage): void {

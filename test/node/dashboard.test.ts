@@ -372,7 +372,7 @@ describe.skipIf(is_missing && !process.env.CI)('the dashboard', () => {
     await signInOnPage();
     const renewals: string[] = [];
     page.on('request', request => void (request.url().endsWith('/auth/refresh') && renewals.push(request.url())));
-    for (let round = 0; round < 3; round++) await page.reload({ waitUntil: 'commit' });
+    for (let round = 0; round < 3; round++) await page.reload({ waitUntil: 'domcontentloaded' });
     await connection('open');
     await shows('active', '5');
     expect(renewals).toEqual([]);
