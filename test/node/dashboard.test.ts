@@ -311,6 +311,13 @@ describe.skipIf(is_missing && !process.env.CI)('the dashboard', () => {
     await page.waitForSelector('text=Langsung');
   });
 
+  it('keeps the direction of a name to the name', async () => {
+    await signInOnPage();
+    await addCustomer('\u202emoc.live');
+    await page.waitForSelector('.events bdi');
+    expect(await page.locator('.events bdi').first().textContent()).toBe('\u202emoc.live');
+  });
+
   it('shows a technician no money', async () => {
     await signInOnPage(TECHNICIAN);
     await shows('active', '3');

@@ -1,3 +1,5 @@
+import { splitIsolated } from './isolate.ts';
+
 /** Making and changing what is on the page. Data becomes text, never markup. */
 
 type Child = Node | string | null;
@@ -15,6 +17,10 @@ export function make<Tag extends keyof HTMLElementTagNameMap>(
 
 /** What somebody wrote may run from right to left: it keeps that to itself. */
 export const quote = (text: string): HTMLElement => make('bdi', {}, text);
+
+/** A line in which names are isolated. */
+export const quoteNames = (text: string): (Node | string)[] =>
+  splitIsolated(text).map((part, at) => (at % 2 === 1 ? quote(part) : part));
 
 /** Writes a figure; one that was there and is another one now flashes. */
 export function setFigure(node: HTMLElement, text: string): void {
