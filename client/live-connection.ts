@@ -18,6 +18,7 @@ export interface ConnectionOptions {
 }
 
 const BROKEN = 1006;
+const UNAUTHORIZED = 4401;
 
 type Timer = ReturnType<typeof setTimeout>;
 
@@ -45,8 +46,9 @@ export class LiveConnection {
     return this.#sendText(JSON.stringify(message));
   }
 
-  /** Asks whether the other side is there, and gives it up if it says nothing. */
+  /** Asks whether the other side is there, and gives it up if it says nothing, or hangs up and doesn't get done with it. */
   probe(): void {
+    if (this.#socket.readyState > WebSocket.OPEN) return this.#end(BROKEN);
     if (!this.#sendText('ping')) return;
     this.#patience ??= setTimeout(() => this.#end(BROKEN), this.#options.timing.silence_ms);
   }
@@ -87,8 +89,15 @@ export class LiveConnection {
     this.#calm();
     if (typeof frame !== 'string' || frame === 'pong') return;
     const message = JSON.parse(frame) as LiveMessage | LiveAnswer;
-    if (!isAnswer(message)) this.#options.onMessage(message);
+    // the other side hangs up as well, in its own time
+    if (message.event === 'session:expired') this.#expire(message);
+    else if (!isAnswer(message)) this.#options.onMessage(message);
     else if (message.event === 'subscribed') this.#options.onPosition(message.data.seq);
+  }
+
+  #expire(message: LiveMessage): void {
+    this.#options.onMessage(message);
+    this.#end(UNAUTHORIZED);
   }
 
   #planRenewal(token: string): void {

@@ -7,7 +7,7 @@ export interface LiveTiming {
   ping_ms: number;
   /** How long it may then say nothing at all. */
   silence_ms: number;
-  /** How long it may take to come up. */
+  /** How long it may take to come up, and how long whoever gives tokens may take. */
   open_ms: number;
   /** What stays up this long has worked: the next failure is a first one. */
   steady_ms: number;
@@ -101,6 +101,21 @@ export function lifetimeOf(token: string): Lifetime | null {
   } catch {
     return null;
   }
+}
+
+/** Whether a token has nothing left, by its own word; one that says nothing isn't one of the API's. */
+export function isSpent(token: string, now: number): boolean {
+  const lifetime = lifetimeOf(token);
+  return lifetime === null || lifetime.exp * 1000 <= now;
+}
+
+/** Whether what failed may work later: the network or the server was away, or asked for patience. */
+export function isPassing(error: unknown): boolean {
+  // what fetch throws
+  if (error instanceof TypeError) return true;
+  const { name, status } = (error ?? {}) as { name?: unknown; status?: unknown };
+  if (name === 'TimeoutError' || name === 'AbortError') return true;
+  return typeof status === 'number' && (status >= 500 || status === 429);
 }
 
 /** No token is replaced more often than this, whatever it says. */

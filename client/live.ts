@@ -1,5 +1,14 @@
 import { LiveConnection } from './live-connection.ts';
-import { FIRST_TRY, LIVE_TIMING, nextStep, socketUrl, type ClosedReason, type LiveTiming } from './live-rules.ts';
+import {
+  FIRST_TRY,
+  isPassing,
+  isSpent,
+  LIVE_TIMING,
+  nextStep,
+  socketUrl,
+  type ClosedReason,
+  type LiveTiming,
+} from './live-rules.ts';
 import type { LiveEventName, LiveMessage } from './live-types.ts';
 
 /** What happens, as it happens: a socket that comes back by itself and misses nothing. For browsers and Node 22 or newer. */
@@ -16,8 +25,9 @@ export interface LiveOptions {
   /** `https://melati.rukun.example`, or any host of the API. */
   url: string;
   /**
-   * Gives an access token that is good for some time yet; asked at each connection and before its end. `refused`: one
-   * that was not taken, or may not have been; another one is wanted.
+   * Gives an access token that is good for some time yet; asked at each connection and before its end. `refused`:
+   * another one is wanted, since this was not taken, may not have been, or is about to end. After a refusal the same
+   * again ends it, and so does an error; not one that may pass: what `fetch` throws, or a `status` of 429 or 5xx.
    */
   token: (refused?: string) => Promise<string>;
   /** Default: all that one may see. */
@@ -101,41 +111,53 @@ class LiveSocket implements Live {
     this.#retry = undefined;
     if (this.#is_closed) return;
     this.#tell({ status: 'connecting' });
-    const token = await this.#askToken().catch(() => null);
+    const doubted = this.#doubt === 'none' ? undefined : this.#token;
+    const token = await this.#askToken(doubted).catch((error: unknown) => ({ error }));
     if (this.#is_closed) return;
-    if (token === null) return this.#goOnWithoutToken();
+    if (typeof token !== 'string') return this.#goOnWithoutToken(token.error);
+    if (this.#isKnownBad(token)) return this.#close('unauthorized');
     this.#doubt = 'none';
     this.#token = token;
-    const events = this.#events;
+    const since = this.#seq;
     this.#connection = new LiveConnection({
-      url: socketUrl(this.#options.url, { events, since: this.#seq }),
+      url: socketUrl(this.#options.url, { events: this.#events, since }),
       token,
-      renewToken: async () => (this.#token = await this.#options.token()),
+      renewToken: async () => (this.#token = await this.#askToken(this.#token)),
       timing: this.#timing,
-      onOpen: () => this.#open(events),
+      onOpen: () => this.#open(),
       onMessage: message => this.#take(message),
-      onPosition: seq => (this.#seq ??= seq),
+      onPosition: seq => this.#takePosition(seq, since),
       onEnd: ending => this.#end(ending),
     });
   }
 
-  async #askToken(): Promise<string> {
-    return this.#doubt === 'none' ? this.#options.token() : this.#options.token(this.#token);
+  async #askToken(refused: string | undefined): Promise<string> {
+    return inTime(this.#options.token(refused), this.#timing.open_ms);
   }
 
-  /** After a refusal there is nothing to go on with; else whoever gives tokens may be out of reach as well. */
-  #goOnWithoutToken(): void {
+  /** The same again: after a refusal it gets nowhere, nor where a connection failed and its time is over. */
+  #isKnownBad(token: string): boolean {
+    if (token !== this.#token) return false;
+    return this.#doubt === 'sure' || (this.#tries.is_doubted && isSpent(token, Date.now()));
+  }
+
+  /** After a refusal there is nothing to go on with, unless whoever gives tokens is out of reach as well. */
+  #goOnWithoutToken(error: unknown): void {
     const doubt = this.#doubt;
-    if (doubt === 'sure') return this.#close('unauthorized');
+    if (doubt === 'sure' && !isPassing(error)) return this.#close('unauthorized');
     this.#end({ code: 1006, lasted_ms: null });
     this.#doubt = doubt;
   }
 
-  #open(asked_for: readonly LiveEventName[] | undefined): void {
+  #open(): void {
     this.#tell({ status: 'open' });
-    // the answer tells the position
-    if (this.#seq === null || this.#events !== asked_for)
-      this.#connection?.send({ type: 'subscribe', events: this.#events });
+    // other events may be wanted by now; and the answer tells the position
+    this.#connection?.send({ type: 'subscribe', events: this.#events });
+  }
+
+  /** A log that ends before what was asked for is one from before: what happens in it from now on is new. */
+  #takePosition(seq: number, since: number | null): void {
+    if (this.#seq === null || (since !== null && seq < since)) this.#seq = seq;
   }
 
   #take(message: LiveMessage): void {
@@ -162,4 +184,13 @@ class LiveSocket implements Live {
     clearTimeout(this.#retry);
     void this.#connect();
   };
+}
+
+/** What is awaited, unless it takes too long. */
+async function inTime<T>(awaited: Promise<T>, most_ms: number): Promise<T> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const lapse = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new DOMException('It took too long.', 'TimeoutError')), most_ms);
+  });
+  return Promise.race([awaited, lapse]).finally(() => clearTimeout(timer));
 }

@@ -4,6 +4,7 @@ import type { LiveEventName } from '../../client/index.ts';
 import { jobsToShow } from '../../web/live/jobs.ts';
 import { Figure } from '../../web/live/figure.ts';
 import { dayOf, makeFormat } from '../../web/live/format.ts';
+import { isolate, splitIsolated } from '../../web/live/isolate.ts';
 import { slugOfHost } from '../../web/live/provider.ts';
 import { tell, type LoggedMessage } from '../../web/live/sentences.ts';
 
@@ -195,8 +196,22 @@ describe('a sentence', () => {
       'Router: the entry of pool-isolir is gone',
     ],
   ])('%s %o', (event, data, id, en) => {
-    expect(say(event, data)).toBe(id);
-    expect(say(event, data, 'en')).toBe(en);
+    expect(splitIsolated(say(event, data)).join('')).toBe(id);
+    expect(splitIsolated(say(event, data, 'en')).join('')).toBe(en);
+  });
+
+  it.each<[LiveEventName, object]>([
+    ['customer:created', { full_name: 'NAME' }],
+    ['payment:created', { customer_name: 'NAME', amount: 333_331 }],
+    ['device:status', { device_name: 'NAME', status: 'online' }],
+    ['provisioning:status', { key: 'NAME', status: 'failed' }],
+    ['alert:opened', { type: 'another', message: 'NAME' }],
+  ])('of %s keeps the direction of a name to the name', (event, data) => {
+    for (const language of ['id', 'en'] as const) {
+      const turned = JSON.parse(JSON.stringify(data).replace('NAME', '\u2069\u202emoc.live')) as object;
+      expect(splitIsolated(say(event, turned, language))[1]).toBe('\u202emoc.live');
+      expect(say(event, data, language)).toContain(isolate('NAME'));
+    }
   });
 
   it('is found for whatever a server of another age may say', () => {

@@ -168,12 +168,19 @@ interface PageOptions {
   locale?: string;
   width?: number;
   reducedMotion?: 'reduce';
+  /** What waits fifteen seconds for an answer waits one. */
+  hurries?: boolean;
 }
 
-async function openPage({ locale = 'id-ID', width = 1280, reducedMotion }: PageOptions = {}): Promise<void> {
+async function openPage({ locale = 'id-ID', width = 1280, reducedMotion, hurries }: PageOptions = {}): Promise<void> {
   context = await browser.newContext({ locale, reducedMotion, viewport: { width, height: 800 } });
   page = await context.newPage();
   page.setDefaultTimeout(20_000);
+  if (hurries)
+    await page.addInitScript(() => {
+      const timeout = AbortSignal.timeout.bind(AbortSignal);
+      AbortSignal.timeout = ms => timeout(ms === 15_000 ? 1000 : ms);
+    });
   page.on('console', message => {
     if (['error', 'warning'].includes(message.type()) && !expected?.test(message.text()))
       complaints.push(message.text());
@@ -195,6 +202,32 @@ async function signInOnPage(credentials = ADMIN, options: PageOptions = {}): Pro
   await fillForm(credentials);
   await connection('open');
 }
+
+/** The API's answer, with figures that are larger. */
+const stubFigures = (end: string, change: (data: Record<string, unknown>) => void) =>
+  page.route(`**${end}`, async route => {
+    const { host } = new URL(route.request().url());
+    // what isn't a browser knows no names below localhost
+    const url = route.request().url().replace(host, `127.0.0.1:${network.port}`);
+    const response = await route.fetch({ url });
+    const answer = (await response.json()) as { data: Record<string, unknown> };
+    change(answer.data);
+    await route.fulfill({ response, json: answer });
+  });
+
+/** Those that are on two lines, or reach beyond the inside of their card. */
+const findBrokenFigures = `[...document.querySelectorAll('[data-figure]')].filter(node => {
+  const range = document.createRange();
+  range.selectNodeContents(node);
+  const card = node.closest('.tile, .card').getBoundingClientRect();
+  const { left, right } = range.getBoundingClientRect();
+  return range.getClientRects().length > 1 || left < card.left + 5 || right > card.right - 5;
+}).map(node => node.dataset.figure)`;
+
+/** The access token that the tab keeps counts as old: a reload renews it. */
+const endFreshness = () =>
+  page.evaluate(`sessionStorage.setItem('rukun.session',
+    JSON.stringify({ ...JSON.parse(sessionStorage.getItem('rukun.session')), fresh_until: 0 }))`);
 
 const connection = (state: string) => page.waitForSelector(`.connection[data-state=${state}]`);
 const figure = (name: string) => page.locator(`[data-figure=${name}]`);
@@ -270,10 +303,19 @@ describe.skipIf(is_missing && !process.env.CI)('the dashboard', () => {
     await page.click('button.language');
     await tells('Pelanggan baru: Hadi');
     await shows('cash_today', 'Rp1.050.000');
+    // only what is new is marked: not what another language says of it, nor what is told again
+    expect(await page.locator('.events .flash').count()).toBe(0);
     await page.reload();
-    // the session goes on, and what had happened is told again
     await tells('Pelanggan baru: Hadi');
+    expect(await page.locator('.events .flash').count()).toBe(0);
     await page.waitForSelector('text=Langsung');
+  });
+
+  it('keeps the direction of a name to the name', async () => {
+    await signInOnPage();
+    await addCustomer('\u202emoc.live');
+    await page.waitForSelector('.events bdi');
+    expect(await page.locator('.events bdi').first().textContent()).toBe('\u202emoc.live');
   });
 
   it('shows a technician no money', async () => {
@@ -333,6 +375,76 @@ describe.skipIf(is_missing && !process.env.CI)('the dashboard', () => {
     await page.waitForSelector('text=Sesi Anda sudah berakhir. Silakan masuk lagi.');
   });
 
+  it('goes on after a reload without a renewal, which two reloads in a row could break', async () => {
+    await signInOnPage();
+    const renewals: string[] = [];
+    page.on('request', request => void (request.url().endsWith('/auth/refresh') && renewals.push(request.url())));
+    for (let round = 0; round < 3; round++) await page.reload({ waitUntil: 'domcontentloaded' });
+    await connection('open');
+    await shows('active', '5');
+    expect(renewals).toEqual([]);
+  });
+
+  it('asks in a duplicated tab to sign in, and leaves the session to the first', async () => {
+    await signInOnPage();
+    const [copy] = await Promise.all([context.waitForEvent('page'), page.evaluate('void open(location.href)')]);
+    await copy.waitForSelector('text=Tab ini salinan dari tab lain.');
+    expect(await copy.evaluate('sessionStorage.getItem("rukun.session")')).toBeNull();
+    expect(await copy.evaluate('sessionStorage.length')).toBe(0);
+    await endFreshness();
+    await page.reload();
+    await connection('open');
+    await copy.fill('#email', ADMIN.email);
+    await copy.fill('#password', ADMIN.password);
+    await copy.click('button[type=submit]');
+    await copy.waitForSelector('.connection[data-state=open]');
+    await copy.reload();
+    await copy.waitForSelector('.connection[data-state=open]');
+  });
+
+  it('asks again where an answer doesn’t come, and says meanwhile that it asks', async () => {
+    expected = /ERR_/;
+    await signInOnPage(ADMIN, { hurries: true });
+    await endFreshness();
+    const stuck = new Set(['/auth/refresh', '/customers/stats']);
+    await page.route('**/api/v1/**', async (route, request) => {
+      const [path = ''] = [...stuck].filter(end => request.url().endsWith(end));
+      if (!stuck.delete(path)) await route.continue();
+    });
+    await page.reload();
+    await page.waitForSelector('text=Menghubungi server …');
+    await connection('open');
+    await shows('active', '5');
+    expect(stuck.size).toBe(0);
+  });
+
+  it('works where the browser keeps nothing', async () => {
+    await openPage();
+    await page.addInitScript(() => {
+      for (const name of ['sessionStorage', 'localStorage'])
+        Object.defineProperty(globalThis, name, {
+          get() {
+            throw new DOMException('denied', 'SecurityError');
+          },
+        });
+    });
+    await page.goto(`${origin()}/live`);
+    await fillForm(ADMIN);
+    await connection('open');
+    await shows('active', '5');
+  });
+
+  it.each(['{', '7', '{}', '{"tab_id":"x","answer":{}}'])('bears what it didn’t keep itself: %s', async text => {
+    expected = /status of 4/;
+    await openPage();
+    await page.addInitScript(kept => {
+      for (const name of ['rukun.session', 'rukun.place']) sessionStorage.setItem(name, kept);
+    }, text);
+    await page.goto(`${origin()}/live`);
+    await fillForm(ADMIN);
+    await connection('open');
+  });
+
   it.each(['id-ID', 'en-US'])('fits the smallest phone (%s)', async locale => {
     await openPage({ locale, width: 320 });
     await page.goto(`${origin()}/live`);
@@ -344,6 +456,33 @@ describe.skipIf(is_missing && !process.env.CI)('the dashboard', () => {
     await addCustomer(`Wahyu${'wardhana'.repeat(12)}`);
     await page.waitForSelector('.events li');
     expect(await width()).toBe(320);
+  });
+
+  it.each([
+    [320, 800],
+    [720, 450],
+    [1080, 800],
+    [1440, 900],
+    [1920, 1080],
+  ])('has room for large figures on %i px', async (width, height) => {
+    await openPage({ width });
+    await page.setViewportSize({ width, height });
+    await stubFigures('/customers/stats', data => {
+      Object.assign(data, { total: 1_010_000, new_this_month: 10_000 });
+      data.by_status = { active: 123_456, suspended: 10_000, pending_activation: 10, terminated: 1_000_000 };
+    });
+    await stubFigures('/payments/stats', data => {
+      const due = { count: 120_000, amount: 1e12 };
+      const month = { cash: 1e12, revenue: 1e12 };
+      Object.assign(data, { ...month, today: month, by_status: { pending: due, overdue: due } });
+    });
+    await page.goto(`${origin()}/live`);
+    await fillForm(ADMIN);
+    await shows('active', '123.456');
+    await shows('cash_today', 'Rp1.000.000.000.000');
+    expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(width);
+    expect(await page.evaluate(findBrokenFigures)).toEqual([]);
+    if (process.env.SHOTS) await page.screenshot({ path: `${process.env.SHOTS}/big-${width}.png`, fullPage: true });
   });
 
   it('tells the typed client in Node the same: all of it, once, whatever is cut', async () => {

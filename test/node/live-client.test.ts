@@ -1,5 +1,5 @@
 import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { WebSocketServer, type WebSocket as ServerSocket } from 'ws';
@@ -31,7 +31,8 @@ interface Visit {
 /** Says what a test makes it say; answers `ping` and `subscribe` as the hub does. */
 class StandInHub {
   readonly visits: Visit[] = [];
-  position = 0;
+  /** The end of the log; null: it is where who comes left off. */
+  position: number | null = null;
   is_deaf = false;
   /** Refuses so many upgrades. */
   refuse = 0;
@@ -62,12 +63,13 @@ class StandInHub {
     return this.visits.at(-1)!;
   }
 
-  #hear({ heard, socket }: Visit, text: string): void {
+  #hear({ heard, socket, query }: Visit, text: string): void {
     heard.push(text);
     if (this.is_deaf) return;
     if (text === 'ping') return socket.send('pong');
     const { type, events = [] } = JSON.parse(text) as { type: string; events?: string[] };
-    if (type === 'subscribe') this.say({ event: 'subscribed', data: { events, seq: this.position } });
+    const since = Number(query.get('since') ?? 0);
+    if (type === 'subscribe') this.say({ event: 'subscribed', data: { events, seq: this.position ?? since } });
     if (type === 'auth') this.say({ event: 'authenticated', data: { expires_at: '' } });
   }
 
@@ -213,7 +215,7 @@ describe('a connection that is lost', () => {
     hub.is_deaf = true;
     connect({ since: 0, timing: { ping_ms: 60, silence_ms: 40 } });
     await waitForVisits(2);
-    expect(hub.visits[0]!.heard).toEqual(['ping']);
+    expect(hub.visits[0]!.heard).toEqual(['{"type":"subscribe"}', 'ping']);
     hub.is_deaf = false;
     const { socket } = hub.visits[0]!;
     // what the dead connection says later is not heard
@@ -222,6 +224,28 @@ describe('a connection that is lost', () => {
     expect(hub.visits).toHaveLength(2);
     expect(hub.last.heard.length).toBeGreaterThan(2);
     expect(messages).toEqual([]);
+  });
+
+  it('hears what happens in a log that was put back to before what it knows', async () => {
+    hub.position = 5;
+    connect({ since: 90 });
+    await waitUntil(() => live!.seq === 5, 'the position');
+    hub.tell(6, 7);
+    await waitUntil(() => messages.length === 2, 'two messages');
+    hub.last.socket.terminate();
+    await waitForVisits(2);
+    expect(hub.last.query.get('since')).toBe('7');
+  });
+
+  it('is given up where the other side hangs up, but not to the end', async () => {
+    connect({ since: 0, timing: { ping_ms: 60 } });
+    await waitForVisits(1);
+    // its close frame arrives; what should end the connection doesn't
+    const { socket } = hub.last;
+    const { _socket } = socket as unknown as { _socket: Socket };
+    _socket.pause();
+    _socket.write(Buffer.from('880203e8', 'hex'));
+    await waitForVisits(2);
   });
 
   it('is not given up while anything comes, though no ping is answered', async () => {
@@ -240,19 +264,22 @@ describe('a connection that is lost', () => {
 describe('a token', () => {
   it('is replaced before it ends, without a new connection', async () => {
     const given: string[] = [];
+    const asked: (string | undefined)[] = [];
     connect({
-      token: async () => {
+      token: async refused => {
+        asked.push(refused);
         given.push(makeToken(1));
         return given.at(-1)!;
       },
       since: 0,
     });
-    await waitUntil(() => hub.visits[0]?.heard.length === 2, 'two fresh tokens');
+    await waitUntil(() => hub.visits[0]?.heard.length === 3, 'two fresh tokens');
     expect(hub.visits).toHaveLength(1);
-    expect(hub.last.heard.map(text => JSON.parse(text))).toEqual([
+    expect(hub.last.heard.slice(1).map(text => JSON.parse(text))).toEqual([
       { type: 'auth', token: given[1] },
       { type: 'auth', token: given[2] },
     ]);
+    expect(asked).toEqual([undefined, given[0], given[1]]);
   });
 
   it('that was refused is replaced once; the connection goes on', async () => {
@@ -277,6 +304,15 @@ describe('a token', () => {
     expect(states.at(-1)).toEqual({ status: 'closed', reason: 'unauthorized' });
   });
 
+  it('that has ended is replaced, though the other side takes its time to hang up', async () => {
+    connect({ since: 4 });
+    await waitForVisits(1);
+    hub.say({ event: 'session:expired', data: {} });
+    await waitForVisits(2);
+    expect(hub.last.query.get('since')).toBe('4');
+    expect(messages).toMatchObject([{ event: 'session:expired' }]);
+  });
+
   it('that nobody gives any more ends it', async () => {
     connect({
       token: async refused => {
@@ -288,6 +324,51 @@ describe('a token', () => {
     hub.last.socket.close(4401);
     await waitUntil(() => statuses().at(-1) === 'closed', 'the end');
     expect(states.at(-1)).toEqual({ status: 'closed', reason: 'unauthorized' });
+  });
+
+  it('that comes again although it was refused ends it: nothing else will come', async () => {
+    const token = makeToken(900);
+    connect({ token: async () => token });
+    await waitForVisits(1);
+    hub.last.socket.close(4401);
+    await waitUntil(() => statuses().at(-1) === 'closed', 'the end');
+    expect(states.at(-1)).toEqual({ status: 'closed', reason: 'unauthorized' });
+    expect(hub.visits).toHaveLength(1);
+  });
+
+  it.each([
+    ['is spent', makeToken(900, 1_700_000_000)],
+    ['is none of the API’s', 'rahasia'],
+  ])('that %s and is all that comes is not tried for ever', async (_, token) => {
+    hub.refuse = 1000;
+    connect({ token: async () => token });
+    await waitUntil(() => statuses().at(-1) === 'closed', 'the end');
+    expect(states.at(-1)).toEqual({ status: 'closed', reason: 'unauthorized' });
+  });
+
+  it('that was refused is asked for until whoever gives tokens is back', async () => {
+    const troubles = [new TypeError('fetch failed'), Object.assign(new Error(), { status: 503 })];
+    connect({
+      token: async refused => {
+        if (refused && troubles.length > 0) throw troubles.shift()!;
+        return makeToken(900);
+      },
+    });
+    await waitForVisits(1);
+    hub.last.socket.close(4401);
+    await waitForVisits(2);
+    expect(troubles).toEqual([]);
+    expect(statuses()).not.toContain('closed');
+  });
+
+  it('that nobody answers for is asked for again', async () => {
+    let asked = 0;
+    connect({
+      token: () => (++asked < 3 ? new Promise(() => {}) : Promise.resolve(makeToken(900))),
+      timing: { open_ms: 50 },
+    });
+    await waitForVisits(1);
+    expect(asked).toBe(3);
   });
 
   it('that can not be had for now is asked for again', async () => {

@@ -1,6 +1,5 @@
 import { connectLive, type Live, type LiveMessage, type LiveMessageOf, type LiveState } from '../../client/live.ts';
 import { roleMay } from '../../src/auth/permissions.ts';
-import { retryDelay_ms } from '../../src/lib/retry.ts';
 import { MOST_EVENTS } from './cards/events.ts';
 import { Figure } from './figure.ts';
 import { FIGURE_NAMES, SOURCES, type FigureName, type Shown } from './figures.ts';
@@ -26,12 +25,9 @@ export interface BoardOptions {
 /** Not all that changes is told of: at times all is read anew. */
 const REREAD_MS = 5 * 60_000;
 const LOOK_AT_CLOCK_MS = 15_000;
-const RETRY = { first_ms: 1000, most_ms: 30_000 };
 
 /** Many events at once are drawn once. */
 const DRAW_MS = 50;
-
-const sleep = (ms: number) => new Promise(resolve => setTimeout(resolve, ms));
 
 export class Board {
   readonly #options: BoardOptions;
@@ -108,27 +104,23 @@ export class Board {
       onLanguage,
       onLogOut,
     });
+    view.showMessages(this.#messages);
     for (const name of this.#figures.keys()) {
       const value = this.#shown[name];
       if (value !== undefined) view.show(name, value);
     }
-    view.showMessages(this.#messages);
+
     view.showState(this.#state);
     onView(view.node);
     return view;
   }
 
   async #giveToken(refused: string | undefined): Promise<string> {
-    const { session } = this.#options;
-    for (let tries = 1; ; tries++) {
-      try {
-        return await session.token(refused);
-      } catch (error) {
-        if (error instanceof SessionEnded) this.#end(error.reason);
-        // one that was refused is mended before anything else: the network being away is no reason to give up
-        if (error instanceof SessionEnded || refused === undefined || this.#is_stopped) throw error;
-        await sleep(retryDelay_ms(tries, Math.random(), RETRY));
-      }
+    try {
+      return await this.#options.session.token(refused);
+    } catch (error) {
+      if (error instanceof SessionEnded) this.#end(error.reason);
+      throw error;
     }
   }
 

@@ -1,3 +1,5 @@
+import { splitIsolated } from './isolate.ts';
+
 /** Making and changing what is on the page. Data becomes text, never markup. */
 
 type Child = Node | string | null;
@@ -16,6 +18,10 @@ export function make<Tag extends keyof HTMLElementTagNameMap>(
 /** What somebody wrote may run from right to left: it keeps that to itself. */
 export const quote = (text: string): HTMLElement => make('bdi', {}, text);
 
+/** A line in which names are isolated. */
+export const quoteNames = (text: string): (Node | string)[] =>
+  splitIsolated(text).map((part, at) => (at % 2 === 1 ? quote(part) : part));
+
 /** Writes a figure; one that was there and is another one now flashes. */
 export function setFigure(node: HTMLElement, text: string): void {
   if (node.textContent === text) return;
@@ -24,13 +30,22 @@ export function setFigure(node: HTMLElement, text: string): void {
   if (!is_first) flash(node);
 }
 
+/** The style makes figures as large as the longest of them can be. */
+export function fitFigures(node: HTMLElement, figures: readonly HTMLElement[]): void {
+  const longest = Math.max(...figures.map(({ textContent }) => textContent.length));
+  node.style.setProperty('--longest', String(longest));
+}
+
 export function flash(node: HTMLElement): void {
   node.classList.remove('flash');
   // an animation begins anew only on what was without it for a moment
   void node.offsetWidth;
   node.classList.add('flash');
-  // what stays marked would flash again whenever it is moved
-  node.addEventListener('animationend', () => node.classList.remove('flash'), { once: true });
+}
+
+/** What stays marked would flash again whenever it is moved. One look for all: where nothing moves, nothing ends. */
+export function unmarkFlashed(root: HTMLElement): void {
+  root.addEventListener('animationend', ({ target }) => (target as Element).classList.remove('flash'));
 }
 
 /** Those that stay where they are aren't touched: moving them would begin their animations anew. */

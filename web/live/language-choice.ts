@@ -1,18 +1,19 @@
 import { make } from './dom.ts';
 import { isLanguage, LANGUAGE_NAMES, otherLanguage, type Language } from './language.ts';
+import { recall, remember } from './storage.ts';
 
 /** The language of the page: as it was chosen last, else the browser's, else Indonesian. */
 
 const KEY = 'rukun.language';
 
 export function pickLanguage(): Language {
-  const kept = recall(KEY);
+  const kept = recall('browser', KEY);
   if (isLanguage(kept)) return kept;
   const known = navigator.languages.map(tag => tag.split('-')[0]).find(tag => isLanguage(tag));
   return isLanguage(known) ? known : 'id';
 }
 
-export const rememberLanguage = (language: Language): void => remember(KEY, language);
+export const rememberLanguage = (language: Language): void => remember('browser', KEY, language);
 
 /** The way to the other language. */
 export function makeLanguageButton(language: Language, onSwitch: () => void): HTMLElement {
@@ -25,21 +26,4 @@ export function makeLanguageButton(language: Language, onSwitch: () => void): HT
   );
   button.addEventListener('click', onSwitch);
   return button;
-}
-
-/** A browser may be told to keep nothing: then nothing is kept. */
-export function recall(key: string): string | null {
-  try {
-    return localStorage.getItem(key);
-  } catch {
-    return null;
-  }
-}
-
-export function remember(key: string, value: string): void {
-  try {
-    localStorage.setItem(key, value);
-  } catch {
-    // it is asked again next time
-  }
 }

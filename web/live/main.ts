@@ -1,6 +1,7 @@
+import { isPassing } from '../../client/live-rules.ts';
 import { retryDelay_ms } from '../../src/lib/retry.ts';
 import { Board } from './board.ts';
-import { make } from './dom.ts';
+import { make, unmarkFlashed } from './dom.ts';
 import { otherLanguage } from './language.ts';
 import { makeLanguageButton, pickLanguage, rememberLanguage } from './language-choice.ts';
 import { forgetPlace } from './place.ts';
@@ -45,7 +46,6 @@ function showSignIn(): void {
 function leave(why: keyof Words['ended']): void {
   board?.stop();
   board = null;
-  forgetSession();
   if (why === 'logged_out') forgetPlace();
   notice = why;
   showSignIn();
@@ -64,24 +64,37 @@ function showBoard(session: Session, is_new: boolean): void {
       void session.logOut();
       leave('logged_out');
     },
-    onEnd: leave,
+    onEnd: why => {
+      session.forget();
+      leave(why);
+    },
   });
   if (is_new) root.querySelector('h1')?.focus();
 }
 
 /** That of the tab goes on; while the API is out of reach nobody is asked to sign in. */
-async function start(): Promise<void> {
-  document.documentElement.lang = language;
+async function resumeSession(): Promise<Session | null> {
   for (let tries = 1; ; tries++) {
     try {
-      const session = await Session.resume();
-      return session ? showBoard(session, false) : showSignIn();
+      return await Session.resume();
     } catch (error) {
-      if (error instanceof SessionEnded) return leave(error.reason);
-      root.replaceChildren(make('p', { class: 'sheet', role: 'status' }, WORDS[language].resuming));
+      if (!isPassing(error)) {
+        forgetSession();
+        notice = error instanceof SessionEnded ? error.reason : 'expired';
+        return null;
+      }
       await new Promise(resolve => setTimeout(resolve, retryDelay_ms(tries, Math.random(), RETRY)));
     }
   }
+}
+
+async function start(): Promise<void> {
+  document.documentElement.lang = language;
+  unmarkFlashed(root);
+  root.replaceChildren(make('p', { class: 'sheet', role: 'status' }, WORDS[language].resuming));
+  const session = await resumeSession();
+  if (session) showBoard(session, false);
+  else showSignIn();
 }
 
 void start();

@@ -1,3 +1,5 @@
+import { forget, recallObject, remember } from './storage.ts';
+
 /**
  * Where the shown events begin, kept with the tab: after the page is loaded anew they are told again from there. Not what
  * they say; and not for long, since nobody waits for a day's events to go by.
@@ -13,14 +15,12 @@ interface Place {
 }
 
 export function rememberPlace(user_id: string, since: number): void {
-  sessionStorage.setItem(KEY, JSON.stringify({ user_id, since, at: Date.now() } satisfies Place));
+  remember('tab', KEY, JSON.stringify({ user_id, since, at: Date.now() } satisfies Place));
 }
 
 export function recallPlace(user_id: string): number | undefined {
-  const kept = sessionStorage.getItem(KEY);
-  if (kept === null) return undefined;
-  const place = JSON.parse(kept) as Place;
-  return place.user_id === user_id && Date.now() - place.at < KEPT_MS ? place.since : undefined;
+  const { since, at = 0, ...place } = recallObject<Place>('tab', KEY) ?? {};
+  return place.user_id === user_id && Date.now() - at < KEPT_MS ? since : undefined;
 }
 
-export const forgetPlace = (): void => sessionStorage.removeItem(KEY);
+export const forgetPlace = (): void => forget('tab', KEY);

@@ -1,4 +1,5 @@
 import type { LiveMessage, LiveMessageOf } from '../../client/live.ts';
+import { isolate } from './isolate.ts';
 import type { Language } from './language.ts';
 import { PHRASES } from './phrases.ts';
 import { wordFor } from './words.ts';
@@ -9,6 +10,7 @@ export type Tone = 'good' | 'warn' | 'bad' | 'plain';
 
 export interface Sentence {
   tone: Tone;
+  /** Names in it are isolated. */
   text: string;
 }
 
@@ -33,7 +35,7 @@ export function tell(message: LoggedMessage, language: Language, known: Known): 
     case 'payment:updated':
       return tellOfPayment(message, say, { name, amount: amountOf(message.data, known) });
     case 'invoice:created':
-      return { tone: 'plain', text: say.invoice_created(name, message.data.number ?? '') };
+      return { tone: 'plain', text: say.invoice_created(name, isolated(message.data.number)) };
     case 'receipt:created':
       return { tone: 'good', text: say.receipt_created(name, amountOf(message.data, known)) };
     case 'invoice:updated':
@@ -61,12 +63,15 @@ export function tell(message: LoggedMessage, language: Language, known: Known): 
   }
 }
 
+/** What isn't there is nothing, isolated or not. */
+const isolated = (name: string | null | undefined): string => (name ? isolate(name) : '');
+
 type Phrases = (typeof PHRASES)['id'];
 type Of<Event extends LoggedMessage['event']> = LiveMessageOf<Event>;
 
 function customerOf(data: LoggedMessage['data']): string | null {
   const { full_name, customer_name } = data as { full_name?: unknown; customer_name?: unknown };
-  for (const told of [full_name, customer_name]) if (typeof told === 'string') return told;
+  for (const told of [full_name, customer_name]) if (typeof told === 'string') return isolate(told);
   return null;
 }
 
@@ -114,7 +119,7 @@ function tellOfPayment({ event, data }: Of<'payment:created' | 'payment:updated'
 
 function tellOfReach({ event, data }: Of<'device:status' | 'router:status' | 'bridge:status'>, say: Phrases): Sentence {
   const what = say.things[event.split(':')[0] as 'device' | 'router' | 'bridge'];
-  const name = (event === 'device:status' ? data.device_name : data.name) ?? '';
+  const name = isolated(event === 'device:status' ? data.device_name : data.name);
   const { status } = data;
   const tone = status === 'online' ? 'good' : status === 'offline' ? 'bad' : 'plain';
   return { tone, text: (wordFor(say.reach, status) ?? say.reach.unknown)(`${what} ${name}`.trim()) };
@@ -124,9 +129,9 @@ const LINE_TONES = { pending: 'plain', in_sync: 'good', drifted: 'warn', conflic
 
 function tellOfLine({ data }: Of<'provisioning:status'>, say: Phrases, name: string): Sentence {
   const { status, router_name, customer_id, key, kind } = data;
-  const router = `${say.things.router} ${router_name ?? ''}`.trim();
+  const router = `${say.things.router} ${isolated(router_name)}`.trim();
   // what isn't of a customer is the router's own: a pool, a rule
-  const whose = customer_id ? name : (key ?? kind ?? '');
+  const whose = customer_id ? name : isolated(key ?? kind);
   const say_it = status === null ? say.line.gone : (wordFor(say.line, status) ?? say.line.pending);
   return { tone: wordFor<Tone>(LINE_TONES, status) ?? 'plain', text: say_it(router, whose) };
 }
@@ -141,6 +146,6 @@ function tellOfAlert(
   const { type, entity_type, entity_id, message } = data;
   const words = wordFor(say.alerts, type);
   const router = entity_type === 'router' && entity_id !== undefined ? known.router(entity_id) : null;
-  const what = words === undefined ? (message ?? '') : router === null ? words : `${words} (${router})`;
+  const what = words === undefined ? isolated(message) : router === null ? words : `${words} (${isolate(router)})`;
   return { tone: ALERT_TONES[event], text: say.alert[event](what) };
 }

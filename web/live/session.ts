@@ -1,6 +1,8 @@
 import type { Schemas } from '../../client/index.ts';
+import { forget, recallObject, remember } from './storage.ts';
+import { claimTab, tabId } from './tab.ts';
 
-/** Who is signed in, and what they ask of the API. The access token stays in memory; the other one lives with the tab. */
+/** Who is signed in, and what they ask of the API. The session lives with the tab: a reload goes on with it. */
 
 export type Credentials = Schemas['Credentials'];
 type Answer = Schemas['Session'];
@@ -27,8 +29,8 @@ export class Refused extends Error {
   }
 }
 
-/** No session any more, and why. */
-export type EndReason = 'expired' | 'suspended';
+/** No session any more, and why; `copied`: it is another tab's. */
+export type EndReason = 'expired' | 'suspended' | 'copied';
 export class SessionEnded extends Error {
   readonly reason: EndReason;
 
@@ -38,13 +40,22 @@ export class SessionEnded extends Error {
   }
 }
 
-const KEY = 'rukun.refresh_token';
+const KEY = 'rukun.session';
 
 /** A token with less than this is as good as none for whoever waits a minute; less where it lives shorter. */
 const FRESH_MS = 90_000;
 
+/** What has no answer by then is asked again, or given up. */
+const ANSWER_MS = 15_000;
+
 const send = (path: string, init: RequestInit): Promise<Response> =>
-  fetch(`/api/v1${path}`, { ...init, cache: 'no-store', credentials: 'omit', redirect: 'error' });
+  fetch(`/api/v1${path}`, {
+    ...init,
+    cache: 'no-store',
+    credentials: 'omit',
+    redirect: 'error',
+    signal: AbortSignal.timeout(ANSWER_MS),
+  });
 
 async function post<T>(path: string, body: unknown, headers: Record<string, string> = {}): Promise<T> {
   const response = await send(path, {
@@ -61,19 +72,45 @@ interface Good<T> {
 }
 
 async function readAnswer<T>(response: Response): Promise<Good<T>> {
-  const answer = (await response.json().catch(() => null)) as (Partial<Good<T>> & { error?: ApiError }) | null;
-  if (!response.ok || answer?.data === undefined) throw new Refused(response.status, answer?.error);
+  const answer = await readJson<Partial<Good<T>> & { error?: ApiError }>(response);
+  if (!response.ok) throw new Refused(response.status, answer?.error);
+  // something on the way spoke for the API
+  if (answer?.data === undefined) throw new Refused(502);
   return answer as Good<T>;
+}
+
+/** Null where it is something else; an answer that breaks off is none. */
+async function readJson<T>(response: Response): Promise<T | null> {
+  try {
+    return (await response.json()) as T;
+  } catch (error) {
+    if (error instanceof SyntaxError) return null;
+    throw error;
+  }
+}
+
+/** As the tab keeps it; the access token too, since each use of the other one is a chance to lose its answer. */
+interface Kept {
+  tab_id: string;
+  answer: Answer;
+  fresh_until: number;
+}
+
+function freshUntil({ expires_in }: Answer): number {
+  const lives_ms = expires_in * 1000;
+  return Date.now() + lives_ms - Math.min(FRESH_MS, lives_ms / 3);
 }
 
 export class Session {
   #answer: Answer;
-  #fresh_until = 0;
+  #fresh_until: number;
   #renewal: Promise<void> | null = null;
+  #is_forgotten = false;
 
-  private constructor(answer: Answer) {
+  private constructor(answer: Answer, fresh_until = freshUntil(answer)) {
     this.#answer = answer;
-    this.#keep(answer);
+    this.#fresh_until = fresh_until;
+    this.#remember();
   }
 
   static async signIn(slug: string | null, credentials: Credentials): Promise<Session> {
@@ -83,8 +120,11 @@ export class Session {
 
   /** That of this tab, from before the page was loaded anew; null: there is none. */
   static async resume(): Promise<Session | null> {
-    const refresh_token = sessionStorage.getItem(KEY);
-    return refresh_token === null ? null : new Session(await refresh(refresh_token));
+    const { tab_id, answer, fresh_until = 0 } = recallObject<Kept>('tab', KEY) ?? {};
+    if (tab_id === undefined || !answer) return null;
+    if (!(await claimTab(tab_id))) throw new SessionEnded('copied');
+    if (Date.now() < fresh_until) return new Session(answer, fresh_until);
+    return new Session(await refresh(answer.refresh_token));
   }
 
   get user(): User {
@@ -97,9 +137,21 @@ export class Session {
 
   #keep(answer: Answer): void {
     this.#answer = answer;
-    const lives_ms = answer.expires_in * 1000;
-    this.#fresh_until = Date.now() + lives_ms - Math.min(FRESH_MS, lives_ms / 3);
-    sessionStorage.setItem(KEY, answer.refresh_token);
+    this.#fresh_until = freshUntil(answer);
+    this.#remember();
+  }
+
+  #remember(): void {
+    // an answer may come after the end
+    if (this.#is_forgotten) return;
+    const kept: Kept = { tab_id: tabId(), answer: this.#answer, fresh_until: this.#fresh_until };
+    remember('tab', KEY, JSON.stringify(kept));
+  }
+
+  /** The tab keeps it no longer, whatever is on its way. */
+  forget(): void {
+    this.#is_forgotten = true;
+    forgetSession();
   }
 
   /** A token that is good for some time yet, and isn't the one that was refused. */
@@ -144,13 +196,13 @@ export class Session {
 
   /** The tab forgets it at once, whatever the API says. */
   async logOut(): Promise<void> {
+    this.forget();
     await this.#renewal?.catch(() => {});
-    forgetSession();
     await post('/auth/logout', { refresh_token: this.#answer.refresh_token }).catch(() => {});
   }
 }
 
-export const forgetSession = (): void => sessionStorage.removeItem(KEY);
+export const forgetSession = (): void => forget('tab', KEY);
 
 async function refresh(refresh_token: string): Promise<Answer> {
   try {
@@ -164,6 +216,6 @@ async function refresh(refresh_token: string): Promise<Answer> {
 }
 
 async function isSuspended(response: Response): Promise<boolean> {
-  const answer = (await response.json().catch(() => null)) as { error?: ApiError } | null;
+  const answer = await readJson<{ error?: ApiError }>(response);
   return answer?.error?.code === 'TENANT_SUSPENDED';
 }

@@ -1,8 +1,8 @@
 import { make } from './dom.ts';
 import type { Language } from './language.ts';
-import { recall, remember } from './language-choice.ts';
 import { slugOfHost } from './provider.ts';
 import { Refused, Session } from './session.ts';
+import { recall, remember } from './storage.ts';
 import { WORDS, type Words } from './words.ts';
 
 /** The form that one signs in with. */
@@ -38,7 +38,7 @@ export function makeSignInForm(
   });
   const email = input('email', { type: 'email', maxlength: '254', autocomplete: 'username' });
   const password = input('password', { type: 'password', maxlength: '200', autocomplete: 'current-password' });
-  slug.value = typed?.slug ?? recall(SLUG_KEY) ?? '';
+  slug.value = typed?.slug ?? recall('browser', SLUG_KEY) ?? '';
   email.value = typed?.email ?? '';
   const slug_field = field(words.provider, slug, words.provider_hint);
   const problem = make('p', { class: 'problem', role: 'alert' });
@@ -71,7 +71,7 @@ export function makeSignInForm(
     button.disabled = false;
     button.textContent = words.sign_in;
     if ('error' in result) return explain(result.error, name);
-    if (name !== null) remember(SLUG_KEY, name);
+    if (name !== null) remember('browser', SLUG_KEY, name);
     onSession(result);
   }
 

@@ -24,7 +24,7 @@ export interface Words {
   too_many: string;
   no_network: string;
   failed: string;
-  ended: Record<'expired' | 'suspended' | 'logged_out', string>;
+  ended: Record<'expired' | 'suspended' | 'copied' | 'logged_out', string>;
   resuming: string;
   // the connection
   live: string;
@@ -93,6 +93,7 @@ export const WORDS: Record<Language, Words> = {
     ended: {
       expired: 'Sesi Anda sudah berakhir. Silakan masuk lagi.',
       suspended: 'Akun penyedia ini sedang tidak aktif.',
+      copied: 'Tab ini salinan dari tab lain. Silakan masuk lagi di sini.',
       logged_out: 'Anda sudah keluar.',
     },
     resuming: 'Menghubungi server …',
@@ -166,6 +167,7 @@ export const WORDS: Record<Language, Words> = {
     ended: {
       expired: 'Your session has ended. Please sign in again.',
       suspended: 'This provider’s account is not active.',
+      copied: 'This tab is a copy of another one. Please sign in here as well.',
       logged_out: 'You are signed out.',
     },
     resuming: 'Calling the server …',

@@ -1,4 +1,4 @@
-import { card, flash, make, setChildren } from '../dom.ts';
+import { card, flash, make, quoteNames, setChildren } from '../dom.ts';
 import type { Card, Look } from '../look.ts';
 import { tell, type Known, type LoggedMessage } from '../sentences.ts';
 
@@ -25,14 +25,15 @@ export function makeEventsCard({ words, format, language }: Look, known: Known):
         const row = rows.get(message) ?? makeRow(message);
         rows.set(message, row);
         row.dataset.tone = sentence.tone;
-        row.lastElementChild!.textContent = sentence.text;
+        row.lastElementChild!.replaceChildren(...quoteNames(sentence.text));
         return row;
       });
       const kept = new Set(messages);
       for (const message of rows.keys()) if (!kept.has(message)) rows.delete(message);
       setChildren(list, shown);
       none.hidden = shown.length > 0;
-      is_first = false;
+      // the first that are told had happened before
+      if (messages.length > 0) is_first = false;
     },
   };
 }

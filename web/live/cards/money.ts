@@ -1,4 +1,4 @@
-import { card, make, setFigure } from '../dom.ts';
+import { card, fitFigures, make, setFigure } from '../dom.ts';
 import type { Shown } from '../figures.ts';
 import type { Card, Look } from '../look.ts';
 
@@ -31,6 +31,7 @@ export function makeMoneyCard({ words, format }: Look): Card<Shown['money']> {
     show(stats) {
       const { today, by_status } = stats;
       setFigure(cash_today, format.money(today.cash));
+      fitFigures(cash_today, [cash_today]);
       setFigure(revenue_today, format.money(today.revenue));
       setFigure(cash_month, format.money(stats.cash));
       setFigure(revenue_month, format.money(stats.revenue));
