@@ -50,6 +50,16 @@ const CUSTOMER = {
 const OF_CUSTOMER = { ...CUSTOMER, id: '019a9c20-03d4-7b52-8c1e-6a1d2c9b4f02' };
 const ROUTER_ID = '019a9c1c-22b1-7d0f-b1f3-4f5a6b7c8d9e';
 
+const ALERT = {
+  id: '019a9c21-7a10-7f4b-a1c2-0d3e5f6a7b8c',
+  type: 'router_offline',
+  severity: 'critical',
+  entity_type: 'router',
+  entity_id: ROUTER_ID,
+  message: 'Router "Gerbang" is offline: no answer',
+  opened_at: '2026-12-03T02:10:00.000Z',
+};
+
 export const LIVE_EVENTS = {
   'customer:created': {
     summary: 'A customer was entered, or imported.',
@@ -253,12 +263,7 @@ export const LIVE_EVENTS = {
     needs: 'monitoring:read',
     data: z.object({ ...Alert.partial().shape, id: Id, happened: Happened }),
     example: {
-      id: OF_CUSTOMER.id,
-      type: 'router_offline',
-      severity: 'critical',
-      entity_type: 'router',
-      entity_id: ROUTER_ID,
-      message: 'Router "Gerbang" is offline: no answer',
+      ...ALERT,
       status: 'open',
       happened: 'opened',
     },
@@ -268,12 +273,7 @@ export const LIVE_EVENTS = {
     needs: 'monitoring:read',
     data: z.object({ ...Alert.partial().shape, id: Id, happened: Happened, previous: Previous }),
     example: {
-      id: OF_CUSTOMER.id,
-      type: 'router_offline',
-      severity: 'critical',
-      entity_type: 'router',
-      entity_id: ROUTER_ID,
-      message: 'Router "Gerbang" is offline: no answer',
+      ...ALERT,
       status: 'acknowledged',
       happened: 'acknowledged',
       previous: { status: 'open' },
@@ -284,12 +284,7 @@ export const LIVE_EVENTS = {
     needs: 'monitoring:read',
     data: z.object({ ...Alert.partial().shape, id: Id, happened: Happened, previous: Previous }),
     example: {
-      id: OF_CUSTOMER.id,
-      type: 'router_offline',
-      severity: 'critical',
-      entity_type: 'router',
-      entity_id: ROUTER_ID,
-      message: 'Router "Gerbang" is offline: no answer',
+      ...ALERT,
       status: 'resolved',
       happened: 'resolved',
       previous: { status: 'open' },

@@ -40,7 +40,9 @@ socket.onmessage = ({ data }) => {
   if (message.seq) last_seq = message.seq;
   console.log(message.event, message.data);
 };
-setInterval(() => socket.send('ping'), 25_000);`;
+// at once, so that an end is noticed at once as well; then every 25 seconds
+socket.onopen = () => socket.send('ping');
+setInterval(() => socket.readyState === WebSocket.OPEN && socket.send('ping'), 25_000);`;
 
 const CLIENT = `import { connectLive } from './client/index.ts';
 
@@ -102,8 +104,9 @@ const opening = html`
   </p>
   <h2>Sign in</h2>
   <p>
-    With an access token of <code>POST /api/v1/auth/login</code>: from a browser among the subprotocols, next to
-    <code>rukun.v1</code>; elsewhere also as <code>Authorization: Bearer …</code>. The token names the provider.
+    With an access token of <code>POST /api/v1/auth/login</code> (which wants the provider’s name: by subdomain or
+    <code>X-Tenant-ID</code>): from a browser among the subprotocols, next to <code>rukun.v1</code>; elsewhere also as
+    <code>Authorization: Bearer …</code>. The token names the provider.
   </p>
   ${block(BROWSER)}
   <p>The typed client does all that stands below by itself:</p>
@@ -150,8 +153,9 @@ const commands = html`
       })}
     </li>
     <li>
-      A fresh token of the same user, before the old one ends (15 minutes): the socket stays.
-      ${show({ type: 'auth', token: 'eyJhbGciOi…' })}
+      A fresh token of the same user, before the old one ends (15 minutes): the socket stays. It comes from
+      <code>POST /api/v1/auth/refresh</code> with the <code>refresh_token</code>, which is spent then: keep the new one.
+      A spent one that is used again ends the whole session. ${show({ type: 'auth', token: 'eyJhbGciOi…' })}
       ${show({
         event: 'authenticated',
         data: { expires_at: '2026-12-03T02:30:00.000Z' },
