@@ -254,6 +254,11 @@ describe.skipIf(is_missing && !process.env.CI)('the dashboard', () => {
     await fillForm(ADMIN);
     await page.waitForSelector('text=Isi nama penyedia.');
     await page.fill('#provider', 'mawar');
+    await fillForm({ ...ADMIN, email: ' ' });
+    await page.waitForSelector('text=Isi alamat e-mail.');
+    await fillForm({ ...ADMIN, password: '' });
+    await page.waitForSelector('text=Isi kata sandi.');
+    await page.fill('#provider', 'mawar');
     await fillForm(ADMIN);
     await page.waitForSelector('text=Tidak ada penyedia bernama “mawar”.');
     await page.fill('#provider', 'Melati');
@@ -316,6 +321,23 @@ describe.skipIf(is_missing && !process.env.CI)('the dashboard', () => {
     await addCustomer('\u202emoc.live');
     await page.waitForSelector('.events bdi');
     expect(await page.locator('.events bdi').first().textContent()).toBe('\u202emoc.live');
+  });
+
+  it('tells alerts that somebody looks after from none', async () => {
+    await openPage();
+    const totals = { open: 0, acknowledged: 1 };
+    await page.route('**/monitoring/alerts?*', (route, request) => {
+      const status = new URL(request.url()).searchParams.get('status') as keyof typeof totals;
+      return route.fulfill({ json: { success: true, data: [], meta: { total: totals[status] } } });
+    });
+    await page.goto(`${origin()}/live`);
+    await fillForm(ADMIN);
+    await page.waitForSelector('.alerts:has-text("1 sedang ditangani")');
+    expect(await page.locator('.alerts').innerText()).toContain('tidak ada yang baru');
+    totals.acknowledged = 0;
+    await page.reload();
+    await page.waitForSelector('.alerts:has-text("Semua aman.")');
+    expect(await page.locator('.alerts').innerText()).not.toContain('ditangani');
   });
 
   it('shows a technician no money', async () => {

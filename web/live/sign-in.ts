@@ -62,8 +62,8 @@ export function makeSignInForm(
     const name = names_provider() ? null : slug.value.trim().toLowerCase();
     problem.textContent = '';
     if (name === '') return complain(words.provider_needed, slug);
-    if (email.value.trim() === '' || password.value === '')
-      return complain(words.wrong_credentials, email.value.trim() === '' ? email : password);
+    if (email.value.trim() === '') return complain(words.email_needed, email);
+    if (password.value === '') return complain(words.password_needed, password);
     button.disabled = true;
     button.textContent = words.signing_in;
     const credentials = { email: email.value.trim(), password: password.value };
