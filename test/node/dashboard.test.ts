@@ -272,6 +272,23 @@ describe.skipIf(is_missing && !process.env.CI)('the dashboard', () => {
     expect(await page.title()).toBe('Melati Net · Rukun');
   });
 
+  it('keeps the form in its language while it is signing in: the answer belongs there', async () => {
+    expected = /status of 401/;
+    await openPage();
+    let answer = () => {};
+    await page.route('**/auth/login', async route => {
+      await new Promise<void>(resolve => (answer = resolve));
+      await route.continue();
+    });
+    await page.goto(`${origin()}/live`);
+    await fillForm({ ...ADMIN, password: 'salah' });
+    await page.waitForSelector('text=Sedang masuk …');
+    await expect.poll(() => page.locator('.language').isDisabled()).toBe(true);
+    answer();
+    await page.waitForSelector('text=E-mail atau kata sandi salah.');
+    expect(await page.locator('.language').isDisabled()).toBe(false);
+  });
+
   it('shows the figures, and follows what happens', async () => {
     await signInOnPage(ADMIN, { reducedMotion: 'reduce' });
     expect(await page.locator('#provider').count()).toBe(0);
