@@ -215,6 +215,15 @@ const stubFigures = (end: string, change: (data: Record<string, unknown>) => voi
     await route.fulfill({ response, json: answer });
   });
 
+const countMotionListeners = `{
+  globalThis.motion_listeners = 0;
+  const add = EventTarget.prototype.addEventListener;
+  EventTarget.prototype.addEventListener = function (type, ...rest) {
+    if (type === 'animationend') globalThis.motion_listeners++;
+    return add.call(this, type, ...rest);
+  };
+}`;
+
 /** Those that are on two lines, or reach beyond the inside of their card. */
 const findBrokenFigures = `[...document.querySelectorAll('[data-figure]')].filter(node => {
   const range = document.createRange();
@@ -291,6 +300,7 @@ describe.skipIf(is_missing && !process.env.CI)('the dashboard', () => {
 
   it('shows the figures, and follows what happens', async () => {
     await signInOnPage(ADMIN, { reducedMotion: 'reduce' });
+    await page.evaluate(countMotionListeners);
     expect(await page.locator('#provider').count()).toBe(0);
     await shows('active', '2');
     await shows('pending_activation', '3');
@@ -305,6 +315,8 @@ describe.skipIf(is_missing && !process.env.CI)('the dashboard', () => {
     expect(await figure('active').getAttribute('class')).toBe('flash');
     expect(await figure('suspended').getAttribute('class')).toBeNull();
     expect(await page.evaluate('getComputedStyle(document.querySelector(".flash")).animationName')).toBe('none');
+    // a change leaves nothing behind that waits for the end of a motion
+    expect(await page.evaluate('motion_listeners')).toBe(0);
     await pay(customers[0]!.id, 1_000_000);
     await shows('cash_today', 'Rp1.050.000');
     await shows('pending', 'Rp500.000');
