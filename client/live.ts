@@ -54,8 +54,8 @@ export function connectLive(options: LiveOptions): Live {
   return new LiveSocket(options);
 }
 
-/** Browsers tell when the network is back; elsewhere nobody does. */
-type Listen = (type: 'online', listener: () => void) => void;
+/** Browsers tell when the network goes and comes; elsewhere nobody does. */
+type Listen = (type: 'online' | 'offline', listener: () => void) => void;
 const page = globalThis as { addEventListener?: Listen; removeEventListener?: Listen };
 
 class LiveSocket implements Live {
@@ -76,6 +76,7 @@ class LiveSocket implements Live {
     this.#events = options.events;
     this.#seq = options.since ?? null;
     page.addEventListener?.('online', this.#comeOnline);
+    page.addEventListener?.('offline', this.#goOffline);
     // whoever is told of the first state holds what we give back by then
     queueMicrotask(() => void this.#connect());
   }
@@ -100,6 +101,7 @@ class LiveSocket implements Live {
     this.#connection?.drop();
     this.#connection = null;
     page.removeEventListener?.('online', this.#comeOnline);
+    page.removeEventListener?.('offline', this.#goOffline);
     this.#tell({ status: 'closed', reason });
   }
 
@@ -177,6 +179,9 @@ class LiveSocket implements Live {
     this.#retry = setTimeout(() => void this.#connect(), step.wait_ms);
     this.#tell({ status: 'waiting', retry_in_ms: step.wait_ms });
   }
+
+  /** A connection to this machine may stand all the same: it is asked. */
+  #goOffline = (): void => this.#connection?.probe();
 
   /** No waiting any more; a connection that stands may have been lost on the way. */
   #comeOnline = (): void => {

@@ -215,6 +215,15 @@ const stubFigures = (end: string, change: (data: Record<string, unknown>) => voi
     await route.fulfill({ response, json: answer });
   });
 
+const countMotionListeners = `{
+  globalThis.motion_listeners = 0;
+  const add = EventTarget.prototype.addEventListener;
+  EventTarget.prototype.addEventListener = function (type, ...rest) {
+    if (type === 'animationend') globalThis.motion_listeners++;
+    return add.call(this, type, ...rest);
+  };
+}`;
+
 /** Those that are on two lines, or reach beyond the inside of their card. */
 const findBrokenFigures = `[...document.querySelectorAll('[data-figure]')].filter(node => {
   const range = document.createRange();
@@ -254,6 +263,11 @@ describe.skipIf(is_missing && !process.env.CI)('the dashboard', () => {
     await fillForm(ADMIN);
     await page.waitForSelector('text=Isi nama penyedia.');
     await page.fill('#provider', 'mawar');
+    await fillForm({ ...ADMIN, email: ' ' });
+    await page.waitForSelector('text=Isi alamat e-mail.');
+    await fillForm({ ...ADMIN, password: '' });
+    await page.waitForSelector('text=Isi kata sandi.');
+    await page.fill('#provider', 'mawar');
     await fillForm(ADMIN);
     await page.waitForSelector('text=Tidak ada penyedia bernama “mawar”.');
     await page.fill('#provider', 'Melati');
@@ -267,8 +281,26 @@ describe.skipIf(is_missing && !process.env.CI)('the dashboard', () => {
     expect(await page.title()).toBe('Melati Net · Rukun');
   });
 
+  it('keeps the form in its language while it is signing in: the answer belongs there', async () => {
+    expected = /status of 401/;
+    await openPage();
+    let answer = () => {};
+    await page.route('**/auth/login', async route => {
+      await new Promise<void>(resolve => (answer = resolve));
+      await route.continue();
+    });
+    await page.goto(`${origin()}/live`);
+    await fillForm({ ...ADMIN, password: 'salah' });
+    await page.waitForSelector('text=Sedang masuk …');
+    await expect.poll(() => page.locator('.language').isDisabled()).toBe(true);
+    answer();
+    await page.waitForSelector('text=E-mail atau kata sandi salah.');
+    expect(await page.locator('.language').isDisabled()).toBe(false);
+  });
+
   it('shows the figures, and follows what happens', async () => {
     await signInOnPage(ADMIN, { reducedMotion: 'reduce' });
+    await page.evaluate(countMotionListeners);
     expect(await page.locator('#provider').count()).toBe(0);
     await shows('active', '2');
     await shows('pending_activation', '3');
@@ -283,6 +315,8 @@ describe.skipIf(is_missing && !process.env.CI)('the dashboard', () => {
     expect(await figure('active').getAttribute('class')).toBe('flash');
     expect(await figure('suspended').getAttribute('class')).toBeNull();
     expect(await page.evaluate('getComputedStyle(document.querySelector(".flash")).animationName')).toBe('none');
+    // a change leaves nothing behind that waits for the end of a motion
+    expect(await page.evaluate('motion_listeners')).toBe(0);
     await pay(customers[0]!.id, 1_000_000);
     await shows('cash_today', 'Rp1.050.000');
     await shows('pending', 'Rp500.000');
@@ -316,6 +350,23 @@ describe.skipIf(is_missing && !process.env.CI)('the dashboard', () => {
     await addCustomer('\u202emoc.live');
     await page.waitForSelector('.events bdi');
     expect(await page.locator('.events bdi').first().textContent()).toBe('\u202emoc.live');
+  });
+
+  it('tells alerts that somebody looks after from none', async () => {
+    await openPage();
+    const totals = { open: 0, acknowledged: 1 };
+    await page.route('**/monitoring/alerts?*', (route, request) => {
+      const status = new URL(request.url()).searchParams.get('status') as keyof typeof totals;
+      return route.fulfill({ json: { success: true, data: [], meta: { total: totals[status] } } });
+    });
+    await page.goto(`${origin()}/live`);
+    await fillForm(ADMIN);
+    await page.waitForSelector('.alerts:has-text("1 sedang ditangani")');
+    expect(await page.locator('.alerts').innerText()).toContain('tidak ada yang baru');
+    totals.acknowledged = 0;
+    await page.reload();
+    await page.waitForSelector('.alerts:has-text("Semua aman.")');
+    expect(await page.locator('.alerts').innerText()).not.toContain('ditangani');
   });
 
   it('shows a technician no money', async () => {

@@ -1,7 +1,7 @@
 import { createServer } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { WebSocketServer, type WebSocket as ServerSocket } from 'ws';
 import { connectLive, type Live, type LiveMessage, type LiveOptions, type LiveState } from '../../client/index.ts';
 import {
@@ -246,6 +246,22 @@ describe('a connection that is lost', () => {
     _socket.pause();
     _socket.write(Buffer.from('880203e8', 'hex'));
     await waitForVisits(2);
+  });
+
+  it('is asked whether it stands when the browser says that the network is gone, and that it is back', async () => {
+    const page = new EventTarget();
+    for (const name of ['addEventListener', 'removeEventListener'] as const) vi.stubGlobal(name, page[name].bind(page));
+    vi.resetModules();
+    const { connectLive: connectInPage } = await import('../../client/live.ts');
+    live = connectInPage({ url: hub.url, since: 0, token: async () => makeToken(900), onMessage: () => {} });
+    await waitUntil(() => hub.visits[0]?.heard.length === 1, 'a subscription');
+    for (const type of ['offline', 'online']) {
+      const { length } = hub.last.heard;
+      page.dispatchEvent(new Event(type));
+      await waitUntil(() => hub.last.heard.length > length, 'a ping');
+      expect(hub.last.heard.at(-1)).toBe('ping');
+    }
+    vi.unstubAllGlobals();
   });
 
   it('is not given up while anything comes, though no ping is answered', async () => {

@@ -1,6 +1,5 @@
 import { connectLive, type Live, type LiveMessage, type LiveMessageOf, type LiveState } from '../../client/live.ts';
 import { roleMay } from '../../src/auth/permissions.ts';
-import { MOST_EVENTS } from './cards/events.ts';
 import { Figure } from './figure.ts';
 import { FIGURE_NAMES, SOURCES, type FigureName, type Shown } from './figures.ts';
 import { dayOf } from './format.ts';
@@ -25,6 +24,8 @@ export interface BoardOptions {
 /** Not all that changes is told of: at times all is read anew. */
 const REREAD_MS = 5 * 60_000;
 const LOOK_AT_CLOCK_MS = 15_000;
+
+const MOST_EVENTS = 50;
 
 /** Many events at once are drawn once. */
 const DRAW_MS = 50;

@@ -14,7 +14,7 @@ export interface RouterRow {
 export interface Shown {
   customers: Schemas['CustomerStats'];
   money: Schemas['PaymentStats'];
-  alerts: number;
+  alerts: { open: number; acknowledged: number };
   routers: { rows: RouterRow[]; total: number };
   jobs: Schemas['Job'][];
 }
@@ -27,6 +27,9 @@ interface Source<T> {
   woken_by: readonly string[];
   read: (session: Session) => Promise<T>;
 }
+
+const countAlerts = async (session: Session, status: string): Promise<number> =>
+  (await session.list(`/monitoring/alerts?status=${status}&per_page=1`)).total;
 
 export const SOURCES: { [Name in FigureName]: Source<Shown[Name]> } = {
   customers: {
@@ -42,7 +45,13 @@ export const SOURCES: { [Name in FigureName]: Source<Shown[Name]> } = {
   alerts: {
     needs: 'monitoring:read',
     woken_by: ['alert'],
-    read: async session => (await session.list('/monitoring/alerts?status=open&per_page=1')).total,
+    read: async session => {
+      const [open, acknowledged] = await Promise.all([
+        countAlerts(session, 'open'),
+        countAlerts(session, 'acknowledged'),
+      ]);
+      return { open, acknowledged };
+    },
   },
   routers: {
     needs: 'routers:read',

@@ -16,7 +16,7 @@ export function pickLanguage(): Language {
 export const rememberLanguage = (language: Language): void => remember('browser', KEY, language);
 
 /** The way to the other language. */
-export function makeLanguageButton(language: Language, onSwitch: () => void): HTMLElement {
+export function makeLanguageButton(language: Language, onSwitch: () => void): HTMLButtonElement {
   const other = otherLanguage(language);
   const button = make(
     'button',

@@ -33,12 +33,15 @@ function showSignIn(): void {
   const words = WORDS[language];
   document.title = `${words.title} · Rukun`;
   const ended = notice === null ? null : words.ended[notice];
+  const switcher = makeLanguageButton(language, switchLanguage);
   form = makeSignInForm(language, {
     notice: ended,
     typed: form?.typed,
     onSession: session => showBoard(session, true),
+    // the answer belongs to the form that asked
+    onBusy: is_busy => (switcher.disabled = is_busy),
   });
-  const foot = make('p', { class: 'foot' }, makeLanguageButton(language, switchLanguage));
+  const foot = make('p', { class: 'foot' }, switcher);
   root.replaceChildren(make('main', { class: 'sheet' }, form.node, foot));
   form.focus();
 }

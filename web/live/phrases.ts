@@ -82,7 +82,7 @@ export const PHRASES: Record<Language, Phrases> = {
       'ticket:created': name => `Laporan baru dari ${name}`,
       'ticket:updated': name => `Laporan ${name} ditangani`,
     },
-    things: { router: 'Router', device: 'Perangkat', bridge: 'Jembatan' },
+    things: { router: 'Router', device: 'Perangkat', bridge: 'Bridge' },
     reach: {
       online: name => `${name} terhubung`,
       offline: name => `${name} terputus`,
@@ -102,10 +102,10 @@ export const PHRASES: Record<Language, Phrases> = {
       'alert:resolved': what => `Teratasi: ${what}`,
     },
     alerts: {
-      bandwidth: 'lalu lintas melampaui batas',
+      bandwidth: 'trafik melampaui batas',
       device_offline: 'perangkat terputus',
       router_offline: 'router terputus',
-      bridge_offline: 'jembatan terputus',
+      bridge_offline: 'bridge terputus',
       low_stock: 'stok menipis',
       backup_failed: 'pencadangan gagal',
       drift: 'isi router diubah orang',

@@ -21,13 +21,17 @@ export interface SignInForm {
   focus(): void;
 }
 
+interface SignInOptions {
+  notice: string | null;
+  typed?: Typed;
+  onSession: (session: Session) => void;
+  onBusy: (is_busy: boolean) => void;
+}
+
 /** The API asked for the provider's name, though the host looked as if it said it. */
 let is_slug_asked_for = false;
 
-export function makeSignInForm(
-  language: Language,
-  { notice, typed, onSession }: { notice: string | null; typed?: Typed; onSession: (session: Session) => void },
-): SignInForm {
+export function makeSignInForm(language: Language, { notice, typed, onSession, onBusy }: SignInOptions): SignInForm {
   const words = WORDS[language];
   const host_slug = slugOfHost(location.hostname);
   const slug = input('provider', {
@@ -62,17 +66,21 @@ export function makeSignInForm(
     const name = names_provider() ? null : slug.value.trim().toLowerCase();
     problem.textContent = '';
     if (name === '') return complain(words.provider_needed, slug);
-    if (email.value.trim() === '' || password.value === '')
-      return complain(words.wrong_credentials, email.value.trim() === '' ? email : password);
-    button.disabled = true;
-    button.textContent = words.signing_in;
+    if (email.value.trim() === '') return complain(words.email_needed, email);
+    if (password.value === '') return complain(words.password_needed, password);
+    setBusy(true);
     const credentials = { email: email.value.trim(), password: password.value };
     const result = await Session.signIn(name, credentials).catch((error: unknown) => ({ error }));
-    button.disabled = false;
-    button.textContent = words.sign_in;
+    setBusy(false);
     if ('error' in result) return explain(result.error, name);
     if (name !== null) remember('browser', SLUG_KEY, name);
     onSession(result);
+  }
+
+  function setBusy(is_busy: boolean): void {
+    button.disabled = is_busy;
+    button.textContent = is_busy ? words.signing_in : words.sign_in;
+    onBusy(is_busy);
   }
 
   function explain(error: unknown, name: string | null): void {

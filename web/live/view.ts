@@ -80,7 +80,7 @@ export function makeView(options: ViewOptions): View {
     show(name, value) {
       has_figures = true;
       cards[name].show(value);
-      if (name === 'alerts') setTitle(tenant.name, value as number);
+      if (name === 'alerts') setTitle(tenant.name, (value as Shown['alerts']).open);
       if (name !== 'routers') return;
       for (const { id, name: called } of (value as Shown['routers']).rows) router_names.set(id, called);
       events.show(messages);

@@ -18,6 +18,8 @@ export interface Words {
   signing_in: string;
   log_out: string;
   wrong_credentials: string;
+  email_needed: string;
+  password_needed: string;
   no_provider: (slug: string) => string;
   provider_needed: string;
   not_active: string;
@@ -55,6 +57,8 @@ export interface Words {
   and_more: (count: string) => string;
   alerts: string;
   alerts_open: string;
+  alerts_none_new: string;
+  alerts_handled: (count: string) => string;
   all_calm: string;
   jobs: string;
   no_jobs: string;
@@ -84,11 +88,13 @@ export const WORDS: Record<Language, Words> = {
     signing_in: 'Sedang masuk …',
     log_out: 'Keluar',
     wrong_credentials: 'E-mail atau kata sandi salah.',
+    email_needed: 'Isi alamat e-mail.',
+    password_needed: 'Isi kata sandi.',
     no_provider: slug => `Tidak ada penyedia bernama “${slug}”.`,
     provider_needed: 'Isi nama penyedia.',
     not_active: 'Akun penyedia ini sedang tidak aktif.',
     too_many: 'Terlalu banyak percobaan. Tunggu sebentar, lalu coba lagi.',
-    no_network: 'Server tidak terjangkau. Periksa sambungan internet Anda, lalu coba lagi.',
+    no_network: 'Server tidak terjangkau. Periksa koneksi internet Anda, lalu coba lagi.',
     failed: 'Ada gangguan di pihak kami. Coba lagi beberapa saat lagi.',
     ended: {
       expired: 'Sesi Anda sudah berakhir. Silakan masuk lagi.',
@@ -124,9 +130,11 @@ export const WORDS: Record<Language, Words> = {
     and_more: count => `dan ${count} lagi`,
     alerts: 'Peringatan',
     alerts_open: 'perlu dilihat',
-    all_calm: 'Semua tenang.',
-    jobs: 'Pekerjaan',
-    no_jobs: 'Tidak ada yang sedang berjalan.',
+    alerts_none_new: 'tidak ada yang baru',
+    alerts_handled: count => `${count} sedang ditangani`,
+    all_calm: 'Semua aman.',
+    jobs: 'Proses',
+    no_jobs: 'Tidak ada proses yang berjalan.',
     job_kinds: {
       import: 'Impor pelanggan',
       import_undo: 'Pembatalan impor',
@@ -158,6 +166,8 @@ export const WORDS: Record<Language, Words> = {
     signing_in: 'Signing in …',
     log_out: 'Log out',
     wrong_credentials: 'E-mail address or password is wrong.',
+    email_needed: 'Fill in the e-mail address.',
+    password_needed: 'Fill in the password.',
     no_provider: slug => `There is no provider called “${slug}”.`,
     provider_needed: 'Fill in the provider’s name.',
     not_active: 'This provider’s account is not active.',
@@ -198,7 +208,9 @@ export const WORDS: Record<Language, Words> = {
     and_more: count => `and ${count} more`,
     alerts: 'Alerts',
     alerts_open: 'to look at',
-    all_calm: 'All is calm.',
+    alerts_none_new: 'nothing new',
+    alerts_handled: count => `${count} being looked after`,
+    all_calm: 'All is well.',
     jobs: 'Jobs',
     no_jobs: 'Nothing is running.',
     job_kinds: {

@@ -2,8 +2,6 @@ import { card, flash, make, quoteNames, setChildren } from '../dom.ts';
 import type { Card, Look } from '../look.ts';
 import { tell, type Known, type LoggedMessage } from '../sentences.ts';
 
-export const MOST_EVENTS = 50;
-
 /** The newest on top. A line that is there stays; what it says may become known better. */
 export function makeEventsCard({ words, format, language }: Look, known: Known): Card<readonly LoggedMessage[]> {
   const list = make('ol', { class: 'events', 'aria-live': 'off' });
@@ -20,7 +18,7 @@ export function makeEventsCard({ words, format, language }: Look, known: Known):
   return {
     node: card('stream', words.events, list, none),
     show(messages) {
-      const shown = messages.slice(0, MOST_EVENTS).map(message => {
+      const shown = messages.map(message => {
         const sentence = tell(message, language, known);
         const row = rows.get(message) ?? makeRow(message);
         rows.set(message, row);
