@@ -183,7 +183,8 @@ const commands = html`
   </table>
   <p>
     Before 4401 you are told
-    <code>{"event": "session:expired", "data": {}, "timestamp": "…"}</code>.
+    <code>{"event": "session:expired", "data": {}, "timestamp": "…"}</code>. Close the socket then: of one that never
+    said anything the end may take some seconds to arrive.
   </p>
 `;
 
