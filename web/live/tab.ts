@@ -3,8 +3,8 @@
  * end each other's session: so each has an id of its own, and holds a lock by that name for as long as the page lives.
  */
 
-/** After a reload the page before may still be about to let go. */
-const LET_GO_MS = 500;
+/** After a reload the page before may still be about to let go; only a copy waits so long. */
+const LET_GO_MS = 1500;
 
 let held_id: string | null = null;
 
