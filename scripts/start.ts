@@ -206,6 +206,7 @@ try {
   say(
     `Demo ISP         ${demo.tenant} (X-Tenant-ID: ${demo.tenant}, or http://${demo.tenant}.localhost:${PORTS.PORT})`,
   );
+  say(`Dashboard        http://${demo.tenant}.localhost:${PORTS.PORT}/live`);
   say(`Sign in          ${demo.email}  ${demo.password}`);
   say(`Simulated router ${demo.router_host}:${demo.router_port}  ${demo.router_user}  ${demo.router_password}`);
   say(`All state        ${STATE_DIR}   (for scripts: demo.json; logs beside it)`);
