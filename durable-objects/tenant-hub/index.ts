@@ -164,8 +164,7 @@ export class TenantHub extends DurableObject<Env> {
 
   /** A fresh token of the same user: from now on the socket is as good as that. */
   async #renew(socket: WebSocket, token: string): Promise<void> {
-    const { env } = this;
-    const claims = await verifyAccessToken(env, token, Date.now());
+    const claims = await verifyAccessToken(this.env, token, Date.now());
     const before = this.#audience.find(socket);
     if (claims.tenant_id !== this.#tenant_id || claims.actor.id !== before?.user_id)
       throw unauthorized('The token is not of the user that signed in on this socket.');
@@ -259,7 +258,8 @@ export class TenantHub extends DurableObject<Env> {
     if (tenant?.status !== 'active') return this.#audience.endAll(CLOSE.suspended);
     const subscribers = this.#subscribers();
     const retry_at = this.#dispatcher.nextRetry(subscribers);
-    if (retry_at !== null) await this.#wakeAt(retry_at);
+    // what is due is tried just now; when that fails it says itself when it is to be woken
+    if (retry_at !== null && retry_at > Date.now()) await this.#wakeAt(retry_at);
     await this.#dispatcher.wake(subscribers);
   }
 

@@ -429,6 +429,19 @@ describe('what goes wrong on the way', () => {
     expect(woken).toEqual([router_id]);
     await vi.waitFor(async () => expect((await storedIn(tenant)).alarm).toBeNull());
   });
+
+  test('a retry that is under way and hangs is no reason to look again and again', async () => {
+    const { tenant, id } = await makeLine();
+    await hubOf(tenant.id).wake(tenant.id);
+    const batches = vi.spyOn(env.PROVISIONING_QUEUE, 'sendBatch').mockRejectedValueOnce(new Error('the queue is away'));
+    batches.mockImplementation(() => new Promise(() => {}));
+    await tenant.post(`/customers/${id}/activate`, {});
+    await vi.waitFor(() => expect(batches).toHaveBeenCalledTimes(2), { timeout: 10_000 });
+    const looks = vi.spyOn(await tenant.database(), 'withSession');
+    await new Promise(resolve => setTimeout(resolve, 1000));
+    expect(looks.mock.calls.length).toBeLessThan(5);
+    expect(batches).toHaveBeenCalledTimes(2);
+  });
 });
 
 describe('what a client says', () => {
