@@ -10,10 +10,11 @@ export interface Interleaving {
   stop(): void;
 }
 
-const isOfHub = (statements: D1PreparedStatement[]): boolean =>
-  statements.some(each =>
-    (each as unknown as { statement: string }).statement.includes('FROM events AS e WHERE e.seq >'),
-  );
+/** Whether one of them has this in its text. */
+const say = (statements: readonly D1PreparedStatement[], text: string): boolean =>
+  statements.some(each => (each as unknown as { statement: string }).statement.includes(text));
+
+const isOfHub = (statements: D1PreparedStatement[]): boolean => say(statements, 'FROM events AS e WHERE e.seq >');
 
 /** `what` happens just before the round trip of that number; the first is 0. Its own are not counted. */
 export function letIn(d1: D1Database, before_trip: number, what: () => Promise<unknown>): Interleaving {
@@ -37,5 +38,27 @@ export function letIn(d1: D1Database, before_trip: number, what: () => Promise<u
     return session;
   });
   const state: Interleaving = { trips: 0, happened: false, stop: () => spy.mockRestore() };
+  return state;
+}
+
+/**
+ * The first round trip that says `text` has been made, and whoever made it waits for the answer until it may go on. By flags:
+ * a promise of one request that is settled by another one ends the runtime.
+ */
+export function holdAfter(d1: D1Database, text: string): { has_read: boolean; may_go: boolean } {
+  const state = { has_read: false, may_go: false };
+  const real = d1.withSession.bind(d1);
+  vi.spyOn(d1, 'withSession').mockImplementation(start => {
+    const session = real(start);
+    const batch = session.batch.bind(session);
+    session.batch = async <T>(statements: D1PreparedStatement[]) => {
+      const results = await batch<T>(statements);
+      if (state.has_read || !say(statements, text)) return results;
+      state.has_read = true;
+      while (!state.may_go) await new Promise(resolve => setTimeout(resolve, 1));
+      return results;
+    };
+    return session;
+  });
   return state;
 }

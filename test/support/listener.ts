@@ -1,6 +1,8 @@
 import { env, SELF } from 'cloudflare:test';
 import { expect } from 'vitest';
+import type { z } from 'zod';
 import type { TenantHub } from '../../durable-objects/tenant-hub/index.ts';
+import { ErrorAnswer } from '../../src/http/envelope.ts';
 import { LiveMessage } from '../../src/events/realtime/messages.ts';
 
 /** A client of the socket as a test sees it: all that it got, each message held to its schema. */
@@ -26,6 +28,11 @@ export function knock(query: Record<string, string>, headers: Record<string, str
   const url = new URL('http://rukun.test/api/v1/ws');
   for (const [key, value] of Object.entries(query)) url.searchParams.set(key, value);
   return SELF.fetch(url, { headers: { upgrade: 'websocket', ...headers } });
+}
+
+/** What the API said to who was refused before the socket opened. */
+export async function refusalOf(answer: Response): Promise<z.output<typeof ErrorAnswer>['error']> {
+  return ErrorAnswer.parse(await answer.json()).error;
 }
 
 export class Listener {
