@@ -14,16 +14,31 @@ export interface ClientOptions {
   /** Id or slug; needed where neither the host nor a token names the provider. */
   tenant?: string;
   access_token?: string;
+  /** How long a request that came too often (429) may wait for its turn, as `Retry-After` tells it; 0: it is refused. */
+  patience_ms?: number;
 }
 
-export function createRukunClient({ url, tenant, access_token }: ClientOptions): RukunClient {
+export function createRukunClient({ url, tenant, access_token, patience_ms = 0 }: ClientOptions): RukunClient {
   return createClient<paths>({
     baseUrl: url,
+    fetch: request => fetchInTurn(request, patience_ms),
     headers: {
       ...(tenant && { 'X-Tenant-ID': tenant }),
       ...(access_token && { Authorization: `Bearer ${access_token}` }),
     },
   });
+}
+
+/** What was refused for coming too often has done nothing: it may be sent again. */
+async function fetchInTurn(request: Request, patience_ms: number): Promise<Response> {
+  for (let left_ms = patience_ms; ;) {
+    const response = await fetch(request.clone());
+    const wait_ms = Number(response.headers.get('Retry-After')) * 1000;
+    if (response.status !== 429 || !(wait_ms > 0) || wait_ms > left_ms) return response;
+    left_ms -= wait_ms;
+    await response.body?.cancel();
+    await new Promise(resolve => setTimeout(resolve, wait_ms));
+  }
 }
 
 /** Signs in; gives a client that acts as that user until the token ends (15 minutes), and the session. */

@@ -1,13 +1,13 @@
 import './quiet-env.ts';
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { WebSocket } from 'ws';
 import { unwrap, type RukunClient } from '../client/index.ts';
 import type { Order, Report } from './bench-live-sockets.ts';
+import { cpuOf, findWorkerds, memoryOf } from './process-cost.ts';
 import { BenchNetwork, importSecrets } from './bench-network.ts';
 import { makeRouterExport } from './demo-isp.ts';
 import { findFault, proveCheck, readSeq, Tally } from './live-tally.ts';
@@ -39,30 +39,6 @@ const rank = (sorted: ArrayLike<number>, share: number) => sorted[Math.min(sorte
 const sort = (values: readonly number[]) => values.toSorted((a, b) => a - b);
 const ms = (value: number) => (Math.abs(value) < 10 ? value.toFixed(1) : String(Math.round(value)));
 const count = (value: number) => Math.round(value).toLocaleString('en');
-
-/** workerd is a child of ours. */
-function findWorkerd(): number {
-  for (const entry of readdirSync('/proc')) {
-    if (!/^\d+$/.test(entry)) continue;
-    try {
-      const [, name, parent] = /\((.*)\) \S (\d+)/.exec(readFileSync(`/proc/${entry}/stat`, 'utf8')) ?? [];
-      if (name === 'workerd' && Number(parent) === process.pid) return Number(entry);
-    } catch {
-      // gone meanwhile
-    }
-  }
-  throw new Error('no workerd');
-}
-
-/** Seconds; Linux counts in hundredths. */
-function cpuOf(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
-    .replace(/^.*\) /, '')
-    .split(' ');
-  return (Number(fields[11]) + Number(fields[12])) / 100;
-}
-
-const memoryOf = (pid: number) => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))![1]) / 1024;
 
 /** The processes that hold the sockets. */
 class Receivers {
@@ -335,7 +311,7 @@ async function measureReturn(stage: Stage, sockets: number): Promise<void> {
 }
 
 async function measure(network: BenchNetwork, receivers: Receivers, sockets: number): Promise<void> {
-  const workerd = findWorkerd();
+  const workerd = findWorkerds()[0]!;
   // a token lives for 15 minutes: a new one each time
   const { client, session } = await network.signIn('bench-live');
   const token = session.access_token;

@@ -9,7 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { createRukunClient, signIn, unwrap, type RukunClient } from '../client/index.ts';
 import { makePassword } from './demo.ts';
 import { makeSecrets } from './keys.ts';
-import { buildWorker, serveWorker, type LocalWorker, type ServeOptions } from './local-worker.ts';
+import { buildWorker, serveWorker, type LocalWorker, type ServeOptions, WIDE_LIMITS } from './local-worker.ts';
 
 /** What the benchmarks run on: a Worker with its databases, bridges and simulated routers as programs of their own. */
 
@@ -31,8 +31,6 @@ export interface BenchRouter {
   port: number;
   control_url: string;
 }
-
-const LIMITS = { LIMIT_SIGNUP_PER_HOUR: '100', LIMIT_SIGNIN_PER_MINUTE: '100', LIMIT_USER_PER_MINUTE: '100000', LIMIT_ADDRESS_PER_MINUTE: '100000' }; // prettier-ignore
 
 export async function listen(server: Server): Promise<number> {
   await once(server.listen(0, '127.0.0.1'), 'listening');
@@ -72,7 +70,7 @@ export class BenchNetwork {
       build_dir,
       port: await findFreePort(),
       pool_size: tenants,
-      bindings: { ...(await makeSecrets()), SIGNUP: 'open', ALLOW_LOOPBACK_BRIDGE: 'yes', ...LIMITS },
+      bindings: { ...(await makeSecrets()), SIGNUP: 'open', ALLOW_LOOPBACK_BRIDGE: 'yes', ...WIDE_LIMITS },
       ...(onLog && { onLog }),
       ...options,
     });

@@ -11,7 +11,7 @@ import { makeRouterExport } from './demo-isp.ts';
 /**
  * `npm run bench`: what reads cost with 10,000 customers (round trips, rows, and time as a ratio to a route that does
  * nothing), how long an import of 1,000 secrets takes from upload to the router's confirmation, the commands sent to
- * routers, what one silent router costs the others, the bridge's memory, and what the live socket takes and costs.
+ * routers, what the limiter adds to a request, what one silent router costs the others, the bridge's memory, and what the live socket takes and costs.
  */
 
 const CUSTOMERS = 10_000;
@@ -150,6 +150,7 @@ try {
   await benchReads(network);
   await benchAdoption(network);
   await benchPrints();
+  await runProgram('scripts/bench-door.ts');
   await runProgram('scripts/bench-billing.ts');
   await runProgram('scripts/bench-commands.ts');
   await runProgram('scripts/bench-routers.ts');

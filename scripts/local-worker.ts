@@ -31,6 +31,14 @@ export function buildWorker(out_dir: string): void {
 /** Miniflare hands a queue's batches over one after the other: a router that hangs must not hold up the next one. */
 const QUEUES = { QUEUE_PATIENCE_MS: '250' };
 
+/** For programs that ask more in a minute than people do. */
+export const WIDE_LIMITS = {
+  LIMIT_SIGNUP_PER_HOUR: '100',
+  LIMIT_SIGNIN_PER_MINUTE: '1000',
+  LIMIT_USER_PER_MINUTE: '1000000',
+  LIMIT_ADDRESS_PER_MINUTE: '1000000',
+};
+
 export interface ServeOptions {
   build_dir: string;
   /** 0: no port; talk to it by `fetch`. */

@@ -177,11 +177,11 @@ async function start(): Promise<DemoFile> {
     router_export,
   };
   say('looking after the demo ISP …');
-  const demo = await prepareDemo(places);
+  const { demo, client } = await prepareDemo(places);
   await startProgram('bridge', ['run', '--port', String(PORTS.BRIDGE_PORT), '--state', in_state('bridge')]);
   // what a start before left undone needn't wait for the next round of the sweep
   await worker.runCrons();
-  await fillDemo(demo, places);
+  await fillDemo(demo, client, places);
   const control_port = /control port on 127\.0\.0\.1:(\d+)/.exec(router_says)![1]!;
   const online = await dialSubscribers(`http://127.0.0.1:${control_port}`);
   say(`${online} subscribers dialled in`);

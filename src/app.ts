@@ -7,6 +7,9 @@ import { AppError, fromDatabaseError } from './errors.ts';
 import type { App } from './http/definition.ts';
 import { BEARER, OPENAPI_OPTIONS } from './http/openapi.ts';
 import { answerPage } from './http/page.ts';
+import { allowOrigins } from './http/cors.ts';
+import { limitAddress } from './http/limit-address.ts';
+import { turnAway, writeLimits } from './http/turn-away.ts';
 import { API_BASE, listRoutes } from './http/resource.ts';
 import { logFailure, logLine } from './log.ts';
 import { SIGNATURE_HEADER } from './protocol/signature.ts';
@@ -39,6 +42,10 @@ base.use(async (c, next) => {
   c.set('ambient', ambient);
   c.header('X-Request-Id', ambient.request_id);
   await next();
+  writeLimits(c);
+  // what is said to one caller is no other one's, and is asked after before it is shown again
+  if (!c.res.headers.has('Cache-Control') && c.res.status !== 101)
+    c.res.headers.set('Cache-Control', 'private, no-cache');
   if (c.var.signAnswer)
     c.res.headers.set(SIGNATURE_HEADER, await c.var.signAnswer(c.res.status, await c.res.clone().text()));
   const { stats } = c.var.ctx?.db ?? { stats: undefined };
@@ -54,12 +61,14 @@ base.use(async (c, next) => {
   });
 });
 
-base.onError((error, c) => {
+base.use(`${API_BASE}/*`, allowOrigins);
+
+base.onError(async (error, c) => {
   const known = error instanceof AppError ? error : fromDatabaseError(error);
-  const refusal = known ?? new AppError('INTERNAL_ERROR');
   const { ambient, ctx, showRefusal } = c.var;
   const { request_id } = ambient;
   if (!known) logFailure({ request_id, method: c.req.method, route: c.req.routePath }, error);
+  const refusal = await turnAway(c, known ?? new AppError('INTERNAL_ERROR'));
   if (showRefusal) {
     const page = showRefusal(refusal, { tenant: ctx?.tenant ?? null, lang: c.req.query('lang'), request_id });
     return answerPage(c, page, refusal.status, refusal.headers);
@@ -72,16 +81,16 @@ base.notFound(() => {
   throw new AppError('NOT_FOUND', 'There is no such route; see /docs.');
 });
 
-base.get('/.well-known/jwks.json', async c => {
+base.get('/.well-known/jwks.json', limitAddress, async c => {
   c.header('Cache-Control', 'public, max-age=300');
   return c.json((await loadTokenKeys(c.env)).public_jwks);
 });
 
-base.get('/docs/live', c => answerPage(c, GUIDE, 200));
+base.get('/docs/live', limitAddress, c => answerPage(c, GUIDE, 200));
 
 /** Alive: this Worker answers. Ready: its directory does too. */
 base.get('/healthz', c => c.json({ ok: true }));
-base.get('/readyz', async c => {
+base.get('/readyz', limitAddress, async c => {
   await c.env.DIRECTORY_DB.prepare('SELECT 1').first();
   await openDirectory(c.env);
   return c.json({ ok: true });
@@ -93,6 +102,8 @@ base.all(`${API_BASE}/mikrotik/routers/:rest{.*}?`, async c => {
   url.pathname = url.pathname.replace('/mikrotik/routers', '/routers');
   return base.fetch(new Request(url, c.req.raw), c.env, c.executionCtx);
 });
+
+base.use('/openapi.json', limitAddress);
 
 const documented = fromHono(base, OPENAPI_OPTIONS);
 documented.registry.registerComponent('securitySchemes', 'bearer', BEARER);

@@ -2,6 +2,7 @@ import type { Database } from './db/session.ts';
 import { makeUuidV7 } from './db/ids.ts';
 import type { Env } from './env.ts';
 import type { Role } from './auth/permissions.ts';
+import type { Admission } from './door/admission.ts';
 
 /** What the directory says of an ISP; `shard` is the binding of its database. */
 export interface Tenant {
@@ -18,9 +19,12 @@ export interface Tenant {
   locale: string;
 }
 
-/** Who acts. A user's rights were checked against the token; that the user may still act is checked in the database. */
+/**
+ * Who acts. A user's rights were checked against the token; that the user may still act is checked in the database.
+ * `lacks_second_factor`: the role asks for one, and until it is set up nothing else may be done.
+ */
 export type Actor =
-  | { kind: 'user'; id: string; role: Role; token_issued_at: number }
+  | { kind: 'user'; id: string; role: Role; token_issued_at: number; session_id: string; lacks_second_factor: boolean }
   | { kind: 'anonymous' }
   /** `signed_at_ms`: the time in its signature, where it is the caller. */
   | { kind: 'bridge'; id: string; name: string; signed_at_ms?: number }
@@ -53,11 +57,18 @@ export interface Idempotency {
   subject_id: string | null;
 }
 
+/** What a request before any tenant carries. */
+export interface PlatformContext extends Ambient {
+  admission: Admission;
+}
+
 /** What a request, message or job of one tenant carries. */
 export interface Context extends Ambient {
   tenant: Tenant;
   actor: Actor;
   db: Database;
+  /** Awaited before anything is read out or written. */
+  admission: Admission;
   /** `updated_at` that the caller's If-Match names: the row must still have it. */
   if_match: string | null;
   idempotency: Idempotency | null;

@@ -19,12 +19,18 @@ export interface Env {
   /** Who may sign up a new ISP: `open` (anyone) or `closed`. */
   SIGNUP: 'open' | 'closed';
   LIMIT_SIGNUP_PER_HOUR: string;
+  /** Requests of one user, requests from one address, and tries to sign in from one address or for one account. */
+  LIMIT_USER_PER_MINUTE: string;
+  LIMIT_ADDRESS_PER_MINUTE: string;
+  LIMIT_SIGNIN_PER_MINUTE: string;
   /** bcrypt's cost, 12 in production. */
   PASSWORD_COST: string;
   TOKEN_ISSUER: string;
   TOKEN_AUDIENCE: string;
   /** `yes` lets a bridge's address be plain http on loopback: development only. */
   ALLOW_LOOPBACK_BRIDGE: 'yes' | 'no';
+  /** How long the limiter may take to answer before it counts as failed. */
+  LIMITER_PATIENCE_MS: string;
   /** How long a batch of the provisioning queue waits for a slow router. */
   QUEUE_PATIENCE_MS: string;
   /** `yes` writes one JSON line a request. */

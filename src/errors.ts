@@ -1,3 +1,5 @@
+import type { Suspicion } from '../durable-objects/rate-limiter/suspicion.ts';
+
 /** The error catalogue: code → status → default message. Every refusal of the API is one of these. */
 export const ERRORS = {
   VALIDATION_ERROR: { status: 400, message: 'Something in the request does not fit; see details.' },
@@ -28,12 +30,19 @@ export class AppError extends Error {
   readonly code: ErrorCode;
   readonly details: ErrorDetails | undefined;
   readonly headers: Record<string, string>;
+  /** Suspicious when it comes often from one address; `about` tells what was tried, so that the same isn't counted twice. */
+  suspicion: { kind: Suspicion; about: string | null } | null = null;
 
   constructor(code: ErrorCode, message?: string, details?: ErrorDetails, headers: Record<string, string> = {}) {
     super(message ?? ERRORS[code].message);
     this.code = code;
     this.details = details;
     this.headers = headers;
+  }
+
+  suspect(kind: Suspicion, about: string | null = null): this {
+    this.suspicion = { kind, about };
+    return this;
   }
 
   get status(): (typeof ERRORS)[ErrorCode]['status'] {

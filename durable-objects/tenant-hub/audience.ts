@@ -14,6 +14,7 @@ export interface Socket {
 
 export interface Listener {
   user_id: string;
+  session_id: string;
   role: Role;
   /** Epoch ms, as are all times here. */
   token_issued_at: number;
@@ -92,8 +93,8 @@ export class Audience<S extends Socket> {
   }
 
   set(socket: S, listener: Listener): void {
-    const { user_id, role, token_issued_at, token_expires_at, events, position, is_live } = listener;
-    const kept: Listener = { user_id, role, token_issued_at, token_expires_at, events, position, is_live };
+    const { user_id, session_id, role, token_issued_at, token_expires_at, events, position, is_live } = listener;
+    const kept: Listener = { user_id, session_id, role, token_issued_at, token_expires_at, events, position, is_live };
     socket.serializeAttachment(kept);
     this.#listeners.set(socket, { ...kept, wanted: wantedBy(kept) });
   }
@@ -164,6 +165,12 @@ export class Audience<S extends Socket> {
   holdTo(user_id: string, standing: Standing | null, now: number): void {
     for (const [socket, listener] of [...this.#listeners])
       if (listener.user_id === user_id && !isInGoodStanding(standing, listener)) this.expire(socket, now);
+  }
+
+  /** Ends the sockets of a session that was ended. */
+  endSession(session_id: string, now: number): void {
+    for (const [socket, listener] of [...this.#listeners])
+      if (listener.session_id === session_id) this.expire(socket, now);
   }
 
   /** When the first token ends; null when nobody is there. */

@@ -26,7 +26,7 @@ import { CatchUp, type Page, type Ports as CatchUpPorts } from './catch-up.ts';
 import { COMMAND_LIMIT, MOST_BYTES, PING, PONG, readCommand } from './commands.ts';
 import { CursorStore } from './cursors.ts';
 import { SOCKET_HEADER, type SocketOptions } from './protocol.ts';
-import { provisioning, REALTIME, realtime, type LogSubscriber } from './subscribers.ts';
+import { consequences, provisioning, REALTIME, realtime, type LogSubscriber } from './subscribers.ts';
 
 /** How many events are read at once. */
 const MOST_AT_ONCE = 500;
@@ -88,11 +88,11 @@ export class TenantHub extends DurableObject<Env> {
     if (!claims) return new Response(null, { status: 401 });
     this.#remember(claims.tenant_id);
     const { since, events } = JSON.parse(request.headers.get(SOCKET_HEADER)!) as SocketOptions;
-    const { id: user_id, role, token_issued_at } = claims.actor;
+    const { id: user_id, session_id, role, token_issued_at } = claims.actor;
     const wakes = this.#wakes;
     const context = await this.#open();
     const [[user], [end]] = (await runTogether(context.db, [
-      selectStandings(context, [user_id]),
+      selectStandings(context, [{ user_id, session_id }]),
       selectHead(context),
     ])) as unknown as [StandingOf[], [{ head: number }]];
     if (!isInGoodStanding(user ?? null, claims.actor)) return new Response(null, { status: 401 });
@@ -103,7 +103,8 @@ export class TenantHub extends DurableObject<Env> {
     const { 0: client, 1: server } = new WebSocketPair();
     this.ctx.acceptWebSocket(server);
     const token_expires_at = claims.expires_at;
-    this.#audience.set(server, { user_id, role, token_issued_at, token_expires_at, events, position, is_live: false });
+    const bearer = { user_id, session_id, role, token_issued_at, token_expires_at };
+    this.#audience.set(server, { ...bearer, events, position, is_live: false });
     const is_there = position === head && this.#join(server, { messages: [], last_seq: head, is_last: true, wakes });
     if (!is_there) this.ctx.waitUntil(this.#catch_up.add(server));
     await this.#wakeAt(token_expires_at);
@@ -169,14 +170,14 @@ export class TenantHub extends DurableObject<Env> {
     if (claims.tenant_id !== this.#tenant_id || claims.actor.id !== before?.user_id)
       throw unauthorized('The token is not of the user that signed in on this socket.');
     const context = await this.#open();
-    const [[user]] = (await runTogether(context.db, [selectStandings(context, [claims.actor.id])])) as unknown as [
-      StandingOf[],
-    ];
-    const { role, token_issued_at } = claims.actor;
-    if (!isInGoodStanding(user ?? null, claims.actor)) throw unauthorized();
+    const { id: user_id, session_id, role, token_issued_at } = claims.actor;
+    const standing = selectStandings(context, [{ user_id, session_id }]);
+    const [[user]] = (await runTogether(context.db, [standing])) as unknown as [StandingOf[]];
+    if (claims.actor.lacks_second_factor || !isInGoodStanding(user ?? null, claims.actor)) throw unauthorized();
     const listener = this.#audience.find(socket);
     if (!listener) return;
-    this.#audience.set(socket, { ...listener, role, token_issued_at, token_expires_at: claims.expires_at });
+    const renewed = { session_id, role, token_issued_at, token_expires_at: claims.expires_at };
+    this.#audience.set(socket, { ...listener, ...renewed });
     await this.#wakeAt(claims.expires_at);
     reply(socket, 'authenticated', { expires_at: toIso(claims.expires_at) });
   }
@@ -186,8 +187,8 @@ export class TenantHub extends DurableObject<Env> {
     const wakes = this.#wakes;
     const context = await this.#open();
     const listeners = new Map(sockets.map(socket => [socket, this.#audience.find(socket)]));
-    const users = [...new Set([...listeners.values()].flatMap(listener => listener?.user_id ?? []))];
-    const standing = selectStandings(context, users);
+    const sessions = new Map([...listeners.values()].flatMap(each => (each ? [[each.session_id, each]] : [])));
+    const standing = selectStandings(context, [...sessions.values()]);
     const [standings, rows] = (await runTogether(
       context.db,
       known ? [standing] : [standing, selectLogged(context, position, MOST_AT_ONCE)],
@@ -199,11 +200,11 @@ export class TenantHub extends DurableObject<Env> {
       is_last: events.length < MOST_AT_ONCE,
       wakes,
     };
-    const of_user = new Map(standings.map(each => [each.id, each]));
+    const of_session = new Map(standings.map(each => [each.session_id, each]));
     const may_listen = new Set(
       sockets.filter(socket => {
         const listener = listeners.get(socket);
-        return listener && isInGoodStanding(of_user.get(listener.user_id) ?? null, listener);
+        return listener && isInGoodStanding(of_session.get(listener.session_id) ?? null, listener);
       }),
     );
     return { page, may_listen };
@@ -266,7 +267,7 @@ export class TenantHub extends DurableObject<Env> {
   /** Nothing is read for dashboards while there are none. */
   #subscribers(): LogSubscriber[] {
     const listening = this.#audience.hasLive() ? [realtime(this.#audience, Date.now)] : [];
-    return [...listening, provisioning(() => this.#open())];
+    return [...listening, provisioning(() => this.#open()), consequences(() => this.#open())];
   }
 
   #ports(): Ports<LoggedEvent> {

@@ -1,8 +1,10 @@
 import type { Standing } from '../../src/auth/standing.ts';
 import type { Context } from '../../src/context.ts';
 import type { Subscriber } from '../../src/events/dispatcher.ts';
+import { actOn, endedSessionOf, hasConsequences } from '../../src/events/consequences.ts';
 import type { LoggedEvent } from '../../src/events/log.ts';
 import { nameOf, toMessage } from '../../src/events/realtime/translate.ts';
+import { inTime } from '../../src/lib/in-time.ts';
 import { wakeProvisioning } from '../../src/queues/wake.ts';
 import { CLOSE, type Audience, type Socket } from './audience.ts';
 
@@ -23,11 +25,13 @@ export const REALTIME = 'realtime';
 export const realtime = <S extends Socket>(audience: Audience<S>, now: () => number): LogSubscriber => ({
   name: REALTIME,
   kind: 'once',
-  wants: event => changesUser(event) || nameOf(event) !== null,
+  wants: event => changesUser(event) || endedSessionOf(event) !== null || nameOf(event) !== null,
   deliver(events) {
     try {
       for (const event of events.filter(changesUser))
         audience.holdTo(event.entity_id, event.facts as Standing | null, now());
+      for (const session_id of events.flatMap(event => endedSessionOf(event) ?? []))
+        audience.endSession(session_id, now());
       audience.tell(
         events.flatMap(event => toMessage(event) ?? []),
         now(),
@@ -40,18 +44,7 @@ export const realtime = <S extends Socket>(audience: Audience<S>, now: () => num
   },
 });
 
-const QUEUE_PATIENCE_MS = 20_000;
-
-/** What never answers has failed. */
-async function inTime(work: Promise<unknown>, patience_ms: number, complaint: string): Promise<void> {
-  const { promise: late, reject } = Promise.withResolvers<never>();
-  const timer = setTimeout(() => reject(new Error(complaint)), patience_ms);
-  try {
-    await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
+const PATIENCE_MS = 20_000;
 
 const routersOf = ({ data }: LoggedEvent): string[] => (data.router_ids as string[] | undefined) ?? [];
 
@@ -62,6 +55,17 @@ export const provisioning = (open: () => Promise<Context>): LogSubscriber => ({
   wants: event => routersOf(event).length > 0,
   async deliver(events) {
     const work = wakeProvisioning(await open(), [...new Set(events.flatMap(routersOf))]);
-    await inTime(work, QUEUE_PATIENCE_MS, 'the queue doesn’t answer');
+    await inTime(work, PATIENCE_MS, 'the queue doesn’t answer');
+  },
+});
+
+/** What an event is followed by outside of the database: done by whoever committed it, and here if that failed. */
+export const consequences = (open: () => Promise<Context>): LogSubscriber => ({
+  name: 'consequences',
+  kind: 'until_done',
+  wants: hasConsequences,
+  async deliver(events) {
+    const context = await open();
+    for (const event of events) await inTime(actOn(context, event), PATIENCE_MS, `${event.type} isn’t followed`);
   },
 });

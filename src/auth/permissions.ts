@@ -32,6 +32,7 @@ export const PERMISSIONS = {
   'settings:write': ADMIN,
   'jobs:read': FIELD,
   'users:write': ADMIN,
+  'security:write': ADMIN,
   'audit:read': ADMIN,
 } as const satisfies Record<string, readonly Role[]>;
 

@@ -1,4 +1,13 @@
-import { createLocalJWKSet, exportJWK, importJWK, jwtVerify, SignJWT, type JWK, type JWTVerifyGetKey } from 'jose';
+import {
+  createLocalJWKSet,
+  errors,
+  exportJWK,
+  importJWK,
+  jwtVerify,
+  SignJWT,
+  type JWK,
+  type JWTVerifyGetKey,
+} from 'jose';
 import type { Actor, Tenant } from '../context.ts';
 import type { Env } from '../env.ts';
 import { unauthorized } from '../errors.ts';
@@ -52,14 +61,15 @@ export interface AccessClaims {
 export async function signAccessToken(
   env: Env,
   tenant: Pick<Tenant, 'id'>,
-  user: { id: string; role: Role },
+  user: { id: string; role: Role; session_id: string; lacks_second_factor?: boolean },
   now: number,
   jti: string,
 ): Promise<string> {
   const { signing } = await loadTokenKeys(env);
   // iat keeps its milliseconds: a token made just after a sign-out everywhere must not look older than it
   const issued_at = now / 1000;
-  return new SignJWT({ tenant_id: tenant.id, role: user.role })
+  const limited = user.lacks_second_factor ? { limited_to: 'second_factor' } : {};
+  return new SignJWT({ tenant_id: tenant.id, role: user.role, sid: user.session_id, ...limited })
     .setProtectedHeader({ alg: 'RS256', kid: signing.kid, typ: 'JWT' })
     .setSubject(user.id)
     .setIssuer(env.TOKEN_ISSUER)
@@ -79,17 +89,33 @@ export async function verifyAccessToken(env: Env, token: string, now: number): P
     audience: env.TOKEN_AUDIENCE,
     requiredClaims: ['sub', 'exp', 'iat', 'jti'],
     currentDate: new Date(now),
-  }).catch(() => {
-    throw unauthorized();
+  }).catch(async (error: unknown) => {
+    // an expired one was ours: nothing is wrong with its bearer
+    if (error instanceof errors.JWTExpired) throw unauthorized();
+    throw unauthorized().suspect('token', (await hashSecret(token)).slice(0, 12));
   });
-  const { sub, tenant_id, role, iat, exp } = payload;
+  const { sub, tenant_id, role, iat, exp, sid, limited_to } = payload;
   // ours name their key; without a name the only key there is would do
-  if (!protectedHeader.kid || !sub || typeof tenant_id !== 'string' || !ROLES.includes(role as Role) || !iat)
+  if (
+    !protectedHeader.kid ||
+    !sub ||
+    typeof tenant_id !== 'string' ||
+    !ROLES.includes(role as Role) ||
+    !iat ||
+    typeof sid !== 'string'
+  )
     throw unauthorized();
   return {
     tenant_id,
     expires_at: exp! * 1000,
-    actor: { kind: 'user', id: sub, role: role as Role, token_issued_at: Math.round(iat * 1000) },
+    actor: {
+      kind: 'user',
+      id: sub,
+      role: role as Role,
+      token_issued_at: Math.round(iat * 1000),
+      session_id: sid,
+      lacks_second_factor: limited_to !== undefined,
+    },
   };
 }
 

@@ -3,6 +3,7 @@ import type { SQLiteTable, SQLiteColumn } from 'drizzle-orm/sqlite-core';
 import type { Context } from '../context.ts';
 import { AppError, errorText, fromDatabaseError, unauthorized } from '../errors.ts';
 import { announce } from '../events/announce.ts';
+import { followAtOnce } from '../events/consequences.ts';
 import { insertEvents, type NewEvent } from '../events/event.ts';
 import { toIso } from '../lib/time.ts';
 import { actorMayAct, IDEMPOTENCY_MS, runTogether, type Database, type Statement } from './session.ts';
@@ -67,6 +68,7 @@ export function checkIfMatch(ctx: Context, row: { updated_at: string }): void {
  */
 export async function commit(ctx: Context, wanted: readonly Write[], ...events: NewEvent[]): Promise<unknown[][]> {
   if (wanted.length === 0 && events.length === 0) return [];
+  await ctx.admission.granted();
   const writes = [...wanted, ...rememberKey(ctx)];
   const { db, tenant, actor } = ctx;
   const guards: { holds: SQL; otherwise: Error }[] = [
@@ -83,6 +85,7 @@ export async function commit(ctx: Context, wanted: readonly Write[], ...events: 
   });
   statements.push(...insertEvents(ctx, events));
   const results = await runGuarded(db, statements, guards);
+  await followAtOnce(ctx, events);
   announce(ctx);
   return positions.slice(0, wanted.length).map(at => (at < 0 ? [] : (results[at] as unknown[])));
 }

@@ -1,10 +1,10 @@
 import { eq, type SQL, sql } from 'drizzle-orm';
 import type { BatchItem, BatchResponse } from 'drizzle-orm/batch';
 import { drizzle, type DrizzleD1Database } from 'drizzle-orm/d1';
-import { isInGoodStanding } from '../auth/standing.ts';
+import { isInGoodStanding, type Standing } from '../auth/standing.ts';
 import type { Context, Idempotency } from '../context.ts';
 import { AppError, unauthorized } from '../errors.ts';
-import { users } from '../resources/users/table.ts';
+import { refresh_tokens, users } from '../resources/users/table.ts';
 
 export type Statement = BatchItem<'sqlite'>;
 
@@ -82,10 +82,15 @@ interface Preliminary {
 function askStanding({ actor, db }: Context): Preliminary[] {
   if (actor.kind !== 'user' || db.actor_checked) return [];
   const statement = db.orm
-    .select({ is_active: users.is_active, role: users.role, tokens_valid_from: users.tokens_valid_from })
+    .select({
+      is_active: users.is_active,
+      role: users.role,
+      tokens_valid_from: users.tokens_valid_from,
+      session_is_over: sessionIsOver(actor.session_id).mapWith(Boolean).as('session_is_over'),
+    })
     .from(users)
     .where(eq(users.id, actor.id));
-  const judge = ([user]: { is_active: boolean; role: string; tokens_valid_from: string }[]) => {
+  const judge = ([user]: (Omit<Standing, 'tokens_valid_from'> & { tokens_valid_from: string })[]) => {
     const standing = user ? { ...user, tokens_valid_from: Date.parse(user.tokens_valid_from) } : null;
     if (!isInGoodStanding(standing, actor)) throw unauthorized();
     db.actor_checked = true;
@@ -130,13 +135,11 @@ function askIdempotency({ idempotency, actor, db, now }: Context): Preliminary[]
   return [{ statement, judge } as unknown as Preliminary];
 }
 
-/** Reads for an endpoint: one round trip, whatever their number. */
+/** Reads for an endpoint: one round trip, whatever their number. What is read is shown to nobody who isn't let in. */
 export async function read<const T extends readonly Statement[]>(ctx: Context, ...statements: T) {
   const first = [...askStanding(ctx), ...askIdempotency(ctx)];
-  const results = (await runTogether(ctx.db, [
-    ...first.map(({ statement }) => statement),
-    ...statements,
-  ])) as unknown as unknown[][];
+  const reading = runTogether(ctx.db, [...first.map(({ statement }) => statement), ...statements]);
+  const [results] = (await Promise.all([reading, ctx.admission.granted()])) as unknown as [unknown[][], void];
   first.forEach(({ judge }, at) => judge(results[at]!));
   return results.slice(first.length) as unknown as Awaited<ReturnType<typeof runTogether<T>>>;
 }
@@ -144,5 +147,10 @@ export async function read<const T extends readonly Statement[]>(ctx: Context, .
 /** True in SQL while the acting user may still act; for the guard of a write. */
 export function actorMayAct(actor: Extract<Context['actor'], { kind: 'user' }>): SQL {
   return sql`EXISTS (SELECT 1 FROM ${users} WHERE ${users.id} = ${actor.id} AND ${users.is_active} = 1
-    AND ${users.role} = ${actor.role} AND ${users.tokens_valid_from} <= ${actor.token_issued_at})`;
+    AND ${users.role} = ${actor.role} AND ${users.tokens_valid_from} <= ${actor.token_issued_at})
+    AND NOT ${sessionIsOver(actor.session_id)}`;
 }
+
+/** True in SQL once a session was ended: asked of an index that holds the ended ones alone. */
+export const sessionIsOver = (session_id: string | SQL): SQL<boolean> =>
+  sql`EXISTS (SELECT 1 FROM ${refresh_tokens} AS t WHERE t.family_id = ${session_id} AND t.revoked_at IS NOT NULL)`;

@@ -1,7 +1,7 @@
 import { sql, type SQL } from 'drizzle-orm';
 import type { Standing } from '../auth/standing.ts';
 import type { Context } from '../context.ts';
-import type { Statement } from '../db/session.ts';
+import { sessionIsOver, type Statement } from '../db/session.ts';
 import type { Changes } from './event.ts';
 
 /** The log as subscribers read it: events in their order, with the little of their rows that makes them readable. */
@@ -67,10 +67,15 @@ export const readLogged = (rows: unknown): LoggedEvent[] =>
 export const selectHead = ({ db }: Context): Statement =>
   db.orm.all<{ head: number }>(sql`SELECT coalesce(max(seq), 0) AS head FROM events`);
 
-export type StandingOf = Standing & { id: string };
+export type StandingOf = Standing & { session_id: string };
 
-/** Whether users may still act, as `auth/standing.ts` asks. */
-export const selectStandings = ({ db }: Context, user_ids: readonly string[]): Statement =>
+/** Whether the users of sessions may still act, as `auth/standing.ts` asks. */
+export const selectStandings = (
+  { db }: Context,
+  sessions: readonly { user_id: string; session_id: string }[],
+): Statement =>
   db.orm.all<StandingOf>(sql`
-    SELECT id, is_active, role, tokens_valid_from FROM users
-    WHERE id IN (SELECT value FROM json_each(${JSON.stringify(user_ids)}))`);
+    SELECT s.value ->> 1 AS session_id, u.is_active, u.role, u.tokens_valid_from,
+      ${sessionIsOver(sql`(s.value ->> 1)`)} AS session_is_over
+    FROM json_each(${JSON.stringify(sessions.map(({ user_id, session_id }) => [user_id, session_id]))}) AS s
+    JOIN users AS u ON u.id = s.value ->> 0`);

@@ -20,6 +20,7 @@ import {
 import { bridges, type BridgeRow } from '../resources/bridges/table.ts';
 import { enterTenant } from '../tenancy/enter.ts';
 import type { AnyDefinition, App, HonoCtx } from './definition.ts';
+import { askOnce } from './ask-once.ts';
 import { MOST_BODY_BYTES, readLimited, replaceBody } from './request.ts';
 
 /** A caller that is a bridge: its request is signed with the secret that it got when it enrolled, and so is our answer. */
@@ -30,15 +31,16 @@ const NONCE = /^[\x21-\x7e]{8,128}$/;
 export function admitBridge({ most_bytes = MOST_BODY_BYTES }: AnyDefinition): MiddlewareHandler<App> {
   return createMiddleware<App>(async (c, next) => {
     const signed = readHeaders(c);
-    const enter = () => enterTenant(c.var.ambient, c.req.raw, { is_public: true, named: null });
+    const enter = () => enterTenant(c.var.ambient, c.req.raw, { is_public: true, named: null }, askOnce(c));
     const ctx = await enter();
     const [[bridge]] = await read(ctx, ctx.db.orm.select().from(bridges).where(eq(bridges.id, signed.bridge_id)));
     const secret = bridge && (await openSecret(ctx, bridge));
-    if (!bridge || !secret) throw unauthorized(NOT_KNOWN);
+    if (!bridge || !secret) throw unauthorized(NOT_KNOWN).suspect('token', signed.bridge_id);
     const { method, path } = c.req;
     const prove = async (body_hash: string) => {
       const expected = await signHashedRequest(secret, { ...signed, method, path, body_hash });
-      if (!equalSignatures(expected, signed.signature)) throw unauthorized(NOT_KNOWN);
+      if (!equalSignatures(expected, signed.signature))
+        throw unauthorized(NOT_KNOWN).suspect('token', signed.bridge_id);
     };
     const sign = (status: number, body: string) => signAnswer(secret, signed.nonce, status, body);
     // with the hash in a header a stranger can't make us read a long body; ours is told when it is too long

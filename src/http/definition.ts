@@ -2,7 +2,8 @@ import type { OpenAPIRoute } from 'chanfana';
 import type { Context as HonoContext, MiddlewareHandler } from 'hono';
 import type { z } from 'zod';
 import type { Permission } from '../auth/permissions.ts';
-import type { Ambient, Context, Tenant } from '../context.ts';
+import type { Ambient, Context, PlatformContext, Tenant } from '../context.ts';
+import type { Admission } from '../door/admission.ts';
 import type { Env } from '../env.ts';
 import type { AppError, ErrorCode } from '../errors.ts';
 import type { HtmlPage } from './page.ts';
@@ -15,6 +16,8 @@ export interface AppVariables {
   ctx: Context;
   /** Looks tenant and caller up anew: for a retry after the tenant's database was switched. */
   enter: () => Promise<Context>;
+  /** Set once a limiter was asked. */
+  admission?: Admission;
   /** Set for a caller whose answers are signed. */
   signAnswer?: (status: number, body: string) => Promise<string>;
   /** Set where people look: refusals are pages too. */
@@ -94,10 +97,10 @@ interface Common<P, Q, B, R> {
 
 export interface TenantDefinition<P, Q, B, R> extends Common<P, Q, B, R> {
   /**
-   * A permission, or `signed-in` (any user), or `public` (no token: the tenant comes from header or subdomain), or
+   * A permission, or `signed-in` (any user), `setting-up` (also one who has still to set up a second factor), or `public` (no token: the tenant comes from header or subdomain), or
    * `bridge` (no user: signed with a bridge's secret, and answered so).
    */
-  needs: Permission | 'signed-in' | 'public' | 'bridge';
+  needs: Permission | 'signed-in' | 'setting-up' | 'public' | 'bridge';
   /** For public endpoints whose body holds a token that names its tenant, or whose path says it: `:tenant`. */
   tenantOf?: ((body: Output<B>) => string | null) | 'path';
   /** Takes an `Idempotency-Key`; `again` gives the answer anew of what it made, by the id that was named with `nameMade`. */
@@ -109,12 +112,12 @@ export interface TenantDefinition<P, Q, B, R> extends Common<P, Q, B, R> {
 }
 
 export interface PlatformDefinition<P, Q, B, R> extends Common<P, Q, B, R> {
-  run(ctx: Ambient, input: Inputs<P, Q, B>): Promise<ResultOf<R>>;
+  run(ctx: PlatformContext, input: Inputs<P, Q, B>): Promise<ResultOf<R>>;
 }
 
 /** A definition whose types no longer matter: what the machinery works on. */
 export type AnyDefinition = Common<Schema | undefined, Schema | undefined, Schema | undefined, Returns> & {
-  needs: Permission | 'signed-in' | 'public' | 'bridge' | 'platform';
+  needs: Permission | 'signed-in' | 'setting-up' | 'public' | 'bridge' | 'platform';
   tenantOf?: ((body: never) => string | null) | 'path';
   idempotency?: {
     key: 'required' | 'optional';

@@ -3,15 +3,16 @@ import { OpenAPIRoute } from 'chanfana';
 import type { MiddlewareHandler } from 'hono';
 import { createMiddleware } from 'hono/factory';
 import { z } from 'zod';
-import { roleMay } from '../auth/permissions.ts';
-import type { Ambient } from '../context.ts';
+import { roleMay, type Permission } from '../auth/permissions.ts';
+import type { Actor, PlatformContext } from '../context.ts';
 import { RaceLost, StaleTenant } from '../db/commit.ts';
 import { DoneBefore } from '../db/session.ts';
 import { AppError, unauthorized } from '../errors.ts';
 import { forgetTenants } from '../tenancy/directory.ts';
-import { type Door, enterTenant } from '../tenancy/enter.ts';
+import { type Entrance, enterTenant } from '../tenancy/enter.ts';
 import { admitBridge } from './admit-bridge.ts';
 import { answer } from './answer.ts';
+import { askOnce } from './ask-once.ts';
 import type {
   AnyDefinition,
   App,
@@ -24,6 +25,7 @@ import type {
 } from './definition.ts';
 import { describe } from './document.ts';
 import { keepAnswer, takeIdempotencyKey } from './idempotency.ts';
+import { limitAddress } from './limit-address.ts';
 import { checkBody, pathParams, readRawBody, refuse } from './request.ts';
 
 /**
@@ -83,7 +85,7 @@ function refuseInPages({ returns }: AnyDefinition): MiddlewareHandler<App>[] {
 }
 
 /** Who names the tenant, beside header and subdomain. */
-function readName(c: HonoCtx, { tenantOf }: AnyDefinition): Door['named'] {
+function readName(c: HonoCtx, { tenantOf }: AnyDefinition): Entrance['named'] {
   if (tenantOf === undefined) return null;
   if (tenantOf === 'path') return { by: 'path', name: c.req.param('tenant')! };
   const name = tenantOf(c.req.valid('json' as never));
@@ -91,20 +93,28 @@ function readName(c: HonoCtx, { tenantOf }: AnyDefinition): Door['named'] {
   return { by: 'secret', name };
 }
 
+/** Throws when the caller may not. */
+function mayCall(actor: Actor, needs: AnyDefinition['needs']): void {
+  if (needs === 'public') return;
+  if (actor.kind !== 'user') throw new AppError('FORBIDDEN');
+  if (needs === 'setting-up') return;
+  if (actor.lacks_second_factor)
+    throw new AppError('FORBIDDEN', 'Your role asks for a second factor: set it up first (POST /auth/totp).');
+  if (needs !== 'signed-in' && !roleMay(actor.role, needs as Permission)) throw new AppError('FORBIDDEN');
+}
+
 /** Tenant, caller and permission. */
 function admit(definition: AnyDefinition): MiddlewareHandler<App> {
   const { needs } = definition;
   if (needs === 'bridge') return admitBridge(definition);
+  if (needs === 'platform') return limitAddress;
   return createMiddleware<App>(async (c, next) => {
-    if (needs !== 'platform') {
-      const named = readName(c, definition);
-      const enter = () => enterTenant(c.var.ambient, c.req.raw, { is_public: needs === 'public', named });
-      const ctx = await enter();
-      if (needs !== 'public' && needs !== 'signed-in' && (ctx.actor.kind !== 'user' || !roleMay(ctx.actor.role, needs)))
-        throw new AppError('FORBIDDEN');
-      c.set('ctx', ctx);
-      c.set('enter', enter);
-    }
+    const entrance = { is_public: needs === 'public', named: readName(c, definition) };
+    const enter = () => enterTenant(c.var.ambient, c.req.raw, entrance, askOnce(c));
+    const ctx = await enter();
+    c.set('ctx', ctx);
+    c.set('enter', enter);
+    mayCall(ctx.actor, needs);
     await next();
   });
 }
@@ -114,8 +124,8 @@ const MOST_TRIES = 12;
 
 /** Runs the action; when it lost a race or held a stale database, nothing was stored and it runs again. */
 async function runAction(c: HonoCtx, definition: AnyDefinition, input: unknown): Promise<unknown> {
-  const run = definition.run as (ctx: Ambient, input: unknown) => Promise<unknown>;
-  if (definition.needs === 'platform') return run(c.var.ambient, input);
+  const run = definition.run as (ctx: PlatformContext, input: unknown) => Promise<unknown>;
+  if (definition.needs === 'platform') return run({ ...c.var.ambient, admission: c.var.admission! }, input);
   for (let tries = 1; ; tries++) {
     try {
       return await run(c.var.ctx, input);
@@ -168,6 +178,7 @@ function routeClass(definition: AnyDefinition, params: Schema | null, method: st
       };
       await takeIdempotencyKey(c, definition, input.body);
       const result = await runAction(c, definition, input);
+      await c.var.admission?.granted();
       if (definition.idempotency) keepAnswer(c.var.ctx, (definition.returns as { one: Schema }).one.parse(result));
       return answer(c, definition, query, result);
     }

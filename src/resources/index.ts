@@ -16,7 +16,9 @@ import { paymentsResource } from './payments/index.ts';
 import { provisioningResource } from './provisioning/index.ts';
 import { receiptsResource } from './receipts/index.ts';
 import { routersResource } from './routers/index.ts';
+import { securityResource } from './security/index.ts';
 import { servicePlansResource } from './service-plans/index.ts';
+import { sessionsResource } from './sessions/index.ts';
 import { settingsResource } from './settings/index.ts';
 import { tenantsResource } from './tenants/index.ts';
 import { usersResource } from './users/index.ts';
@@ -26,7 +28,9 @@ import { zonesResource } from './zones/index.ts';
 export const resources: readonly Resource[] = [
   tenantsResource,
   authResource,
+  sessionsResource,
   usersResource,
+  securityResource,
   settingsResource,
   auditLogsResource,
   customersResource,

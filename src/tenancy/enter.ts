@@ -1,35 +1,67 @@
 import type { Actor, Ambient, Context, Tenant } from '../context.ts';
-import { verifyAccessToken } from '../auth/tokens.ts';
+import { hashSecret, verifyAccessToken, type AccessClaims } from '../auth/tokens.ts';
 import { openDatabase } from '../db/session.ts';
+import { ADMITTED, type Admission, type LimiterName } from '../door/admission.ts';
 import { tenantDatabase } from '../env.ts';
 import { AppError, notFound, unauthorized } from '../errors.ts';
 import { parseVersion } from '../http/answer.ts';
 import { findTenant } from './directory.ts';
 import { ensureTenantSchema } from './tenant-schema.ts';
 
-export interface Door {
+export interface Entrance {
   /** No token is asked for. */
   is_public: boolean;
   /** Names the tenant beside header and subdomain: a secret of the body, like a claim; or the path, as a link does. */
   named: { by: 'secret' | 'path'; name: string } | null;
 }
 
+/** Asks who limits a tenant, once for each request: as soon as it is known who asks. */
+export type Ask = (name: LimiterName, actor: Actor) => Admission;
+
+const ANYBODY: Actor = { kind: 'anonymous' };
+
 /**
  * From a request to a tenant's context. The tenant is named by subdomain, X-Tenant-ID (id or slug) or the token's
  * claim; all that are given must agree. The database is opened only once tenant and caller are known.
  */
-export async function enterTenant(ambient: Ambient, request: Request, door: Door): Promise<Context> {
-  const { env, now } = ambient;
-  const token = door.is_public ? null : bearerToken(request);
-  const claims = token === null ? null : await verifyAccessToken(env, token, now);
-  if (!door.is_public && !claims) throw unauthorized();
-  const named = claims ? ({ by: 'secret', name: claims.tenant_id } as const) : door.named;
-  const tenant = await resolveTenant(ambient, request, named);
-  return makeContext(ambient, tenant, claims?.actor ?? { kind: 'anonymous' }, request);
+export async function enterTenant(
+  ambient: Ambient,
+  request: Request,
+  { is_public, named }: Entrance,
+  ask: Ask,
+): Promise<Context> {
+  const claims = is_public ? null : await readClaims(ambient, request, ask);
+  const by = claims ? ({ by: 'secret', name: claims.tenant_id } as const) : named;
+  const { tenant, agrees, names } = await resolveTenant(ambient, request, by);
+  const actor = claims?.actor ?? ANYBODY;
+  const admission = ask(`tenant:${tenant.id}`, actor);
+  // a link under another provider's host leads nowhere, as one to nobody does
+  if (!agrees)
+    throw by?.by === 'path' ? notFound('provider') : new AppError('TENANT_MISMATCH').suspect('tenant', names.join(' '));
+  return makeContext(ambient, tenant, actor, { request, admission });
+}
+
+/** Who tries tokens at a tenant is counted there. */
+async function readClaims(ambient: Ambient, request: Request, ask: Ask): Promise<AccessClaims> {
+  try {
+    const token = bearerToken(request);
+    if (token === null) throw unauthorized();
+    return await verifyAccessToken(ambient.env, token, ambient.now);
+  } catch (error) {
+    const [name] = namesOf(ambient, request);
+    const tenant = name === undefined ? null : await findTenant(ambient.env, name.toLowerCase(), ambient.now);
+    if (tenant) ask(`tenant:${tenant.id}`, ANYBODY);
+    throw error;
+  }
 }
 
 /** A context for a known tenant: for requests, queue messages and jobs. */
-export async function makeContext(ambient: Ambient, tenant: Tenant, actor: Actor, request?: Request): Promise<Context> {
+export async function makeContext(
+  ambient: Ambient,
+  tenant: Tenant,
+  actor: Actor,
+  { request, admission = ADMITTED }: { request?: Request; admission?: Admission } = {},
+): Promise<Context> {
   if (tenant.status !== 'active' || !tenant.shard) throw new AppError('TENANT_SUSPENDED');
   await ensureTenantSchema(ambient.env, tenant);
   // writers decide on the newest state, whatever bookmark they hold
@@ -43,6 +75,7 @@ export async function makeContext(ambient: Ambient, tenant: Tenant, actor: Actor
     tenant,
     actor,
     db: openDatabase(tenantDatabase(ambient.env, tenant.shard), start),
+    admission,
     // an If-Match that we never gave out matches nothing
     if_match: if_match && if_match !== '*' ? (parseVersion(if_match) ?? 'none of ours') : null,
     idempotency: null,
@@ -65,22 +98,23 @@ function socketToken(request: Request): string | null {
   return match ? match[1]! : null;
 }
 
-async function resolveTenant(ambient: Ambient, request: Request, named: Door['named']): Promise<Tenant> {
-  const { env, now } = ambient;
-  const names = [subdomainOf(request, env.BASE_DOMAIN), request.headers.get('x-tenant-id')].filter(
-    name => name !== null,
-  );
+/** By subdomain and header. */
+const namesOf = ({ env }: Ambient, request: Request): string[] =>
+  [subdomainOf(request, env.BASE_DOMAIN), request.headers.get('x-tenant-id')].filter(name => name !== null);
+
+async function resolveTenant(ambient: Ambient, request: Request, named: Entrance['named']) {
+  const names = namesOf(ambient, request);
   const [first] = named ? [named.name] : names;
   if (!first)
     throw new AppError('VALIDATION_ERROR', 'Name the provider: by subdomain or X-Tenant-ID.', {
       'X-Tenant-ID': ['is required here'],
     });
-  const tenant = await findTenant(env, first.toLowerCase(), now);
-  const agrees = tenant && names.every(name => [tenant.id, tenant.slug].includes(name.toLowerCase()));
-  // a link under another provider's host leads nowhere, as one to nobody does
-  if (tenant && !agrees) throw named?.by === 'path' ? notFound('provider') : new AppError('TENANT_MISMATCH');
-  if (!tenant || tenant.status === 'deleted') throw named?.by === 'secret' ? unauthorized() : notFound('provider');
-  return tenant;
+  const tenant = await findTenant(ambient.env, first.toLowerCase(), ambient.now);
+  if (!tenant || tenant.status === 'deleted')
+    throw named?.by === 'secret'
+      ? unauthorized().suspect('token', (await hashSecret(first)).slice(0, 12))
+      : notFound('provider').suspect('tenant', first.slice(0, 100));
+  return { tenant, names, agrees: names.every(name => [tenant.id, tenant.slug].includes(name.toLowerCase())) };
 }
 
 /** `melati.rukun.example` → `melati`; null on the base domain itself and on any other host. */

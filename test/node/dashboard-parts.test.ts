@@ -46,7 +46,7 @@ describe('a figure', () => {
 
   afterEach(() => vi.useRealTimers());
 
-  it('is read at once, then once a second at most, never twice side by side; the last read is of the end', async () => {
+  it('is read at once, then ever more rarely while it goes on changing, never twice side by side; the last read is of the end', async () => {
     const figure = makeFigure();
     const began = performance.now();
     for (truth = 1; truth < 40; truth++) {
@@ -55,9 +55,45 @@ describe('a figure', () => {
     }
     figure.touch();
     await vi.advanceTimersByTimeAsync(5_000);
-    expect(reads.map(at => at - Math.round(began))).toEqual([0, 1000, 2000, 3000, 4000]);
+    expect(reads.map(at => at - Math.round(began))).toEqual([0, 1000, 3000, 7000]);
     expect(most_at_once).toBe(1);
     expect(shown.at(-1)).toBe(40);
+    // after a rest as at first
+    await vi.advanceTimersByTimeAsync(10_000);
+    reads = [];
+    for (let times = 0; times < 12; times++) {
+      figure.touch();
+      await vi.advanceTimersByTimeAsync(100);
+    }
+    expect(reads).toHaveLength(2);
+  });
+
+  it('of a storm of ten minutes is read a few times a minute', async () => {
+    const figure = makeFigure();
+    for (let seconds = 0; seconds < 600; seconds++) {
+      figure.touch();
+      await vi.advanceTimersByTimeAsync(1000);
+    }
+    expect(reads.length).toBeLessThan(56);
+    expect(reads.length).toBeGreaterThan(45);
+  });
+
+  it('that was refused for now waits as long as it was told', async () => {
+    let tries = 0;
+    const figure = new Figure({
+      read: async () => {
+        tries++;
+        throw Object.assign(new Error('too many'), { retry_after_ms: 40_000 });
+      },
+      show: () => {},
+      onFailure: () => true,
+    });
+    figure.touch();
+    await vi.advanceTimersByTimeAsync(39_000);
+    expect(tries).toBe(1);
+    await vi.advanceTimersByTimeAsync(1500);
+    expect(tries).toBe(2);
+    figure.stop();
   });
 
   it('that changed while it was read is read again', async () => {

@@ -7,7 +7,7 @@ import { chromium, type Browser, type BrowserContext, type Page } from 'playwrig
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { connectLive, createRukunClient, signIn, unwrap, type RukunClient, type Schemas } from '../../client/index.ts';
 import { makeSecrets } from '../../scripts/keys.ts';
-import { buildWorker, serveWorker, type LocalWorker } from '../../scripts/local-worker.ts';
+import { buildWorker, serveWorker, type LocalWorker, WIDE_LIMITS } from '../../scripts/local-worker.ts';
 
 /** The page at /live as a browser shows it, on the built Worker, with a network in between that can be cut. */
 
@@ -141,6 +141,7 @@ beforeAll(async () => {
       SIGNUP: 'open',
       PASSWORD_COST: '4',
       LOG_REQUESTS: 'no',
+      ...WIDE_LIMITS,
     },
   });
   await network.listen(Number(new URL(worker.url).port));

@@ -63,7 +63,7 @@ const readDemo = async () =>
 
 async function signInToDemo(): Promise<RukunClient> {
   const { url, tenant, email, password } = await readDemo();
-  return (await signIn({ url: url!, tenant }, { email: email!, password: password! })).client;
+  return (await signIn({ url: url!, tenant, patience_ms: 120_000 }, { email: email!, password: password! })).client;
 }
 
 /** A RouterOS client of a page's length: one command at a time, words of up to 16 kB, rows as records. */

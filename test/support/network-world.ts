@@ -25,6 +25,8 @@ export type Menu =
 /** Nobody listens there. */
 export const DEAD_PORT = 1;
 
+const PATIENCE_MS = 15_000;
+
 let next_name = 0;
 
 /** The router lives as long as the test run: names that no other test has. */
@@ -61,8 +63,39 @@ export async function loadOnRouter(rsc: string): Promise<void> {
   expect(problems).toEqual([]);
 }
 
+const isOfBridge = (input: RequestInfo | URL) =>
+  new URL(input instanceof Request ? input.url : input).pathname.startsWith('/v1/');
+
+let calls_under_way = 0;
+
+/** Counts what the Worker asks of bridges, for whoever must wait until nobody does. */
+function countBridgeCalls(real: typeof fetch): typeof fetch {
+  return async (input, init) => {
+    if (!isOfBridge(input)) return real(input, init);
+    calls_under_way += 1;
+    try {
+      return await real(input, init);
+    } finally {
+      calls_under_way -= 1;
+    }
+  };
+}
+globalThis.fetch = countBridgeCalls(globalThis.fetch);
+
+const QUIET_MS = 60;
+
+/** Until nobody has spoken to a bridge for a moment: what an earlier test began may still be on its way to the router. */
+async function bridgesAreQuiet(): Promise<void> {
+  const until = Date.now() + PATIENCE_MS;
+  for (let quiet_since = Date.now(); Date.now() - quiet_since < QUIET_MS && Date.now() < until;) {
+    await new Promise(resolve => setTimeout(resolve, 10));
+    if (calls_under_way > 0) quiet_since = Date.now();
+  }
+}
+
 /** Takes away what earlier tests left: what leans on others before what it leans on. */
 export async function emptyRouter(): Promise<void> {
+  await bridgesAreQuiet();
   for (const { name } of await readMenu('/ppp/active')) await mustControl('POST', '/hang-up', { name });
   const firewall = ['/ip/firewall/nat', '/ip/firewall/filter', '/ip/firewall/address-list'] as const;
   for (const menu of [...firewall, '/queue/simple', '/ppp/secret', '/ppp/profile', '/ip/pool'] as const) {
@@ -132,8 +165,6 @@ export interface ProvisioningState {
   }[];
 }
 
-const PATIENCE_MS = 15_000;
-
 export async function waitUntil<T>(look: () => Promise<T>, is_it: (seen: T) => boolean, what: string): Promise<T> {
   const until = Date.now() + PATIENCE_MS;
   for (let pause_ms = 5; ; pause_ms = Math.min(100, pause_ms * 1.5)) {
@@ -169,8 +200,8 @@ export async function withBridgeCalls(
   const real = globalThis.fetch;
   const calls: BridgeCall[] = [];
   const watch = async (input: RequestInfo | URL, init?: RequestInit): Promise<Response> => {
+    if (!isOfBridge(input)) return real(input, init);
     const path = new URL(input instanceof Request ? input.url : input).pathname;
-    if (!path.startsWith('/v1/')) return real(input, init);
     if (!interception.paths || interception.paths.test(path)) await interception.before?.();
     const response = await real(input, init);
     const answer = (await response.clone().json()) as ApplyAnswer;

@@ -185,7 +185,13 @@ export class TestTenant {
 
 /** A token as signing in would give it, without the cost of a password. */
 export const mintToken = (tenant_id: string, user_id: string, role: Role, now = Date.now()) =>
-  signAccessToken(env, { id: tenant_id }, { id: user_id, role }, now, crypto.randomUUID());
+  signAccessToken(
+    env,
+    { id: tenant_id },
+    { id: user_id, role, session_id: crypto.randomUUID() },
+    now,
+    crypto.randomUUID(),
+  );
 
 /** What a bridge signs besides who it is; a test may say any of it otherwise. */
 export interface SignedParts {

@@ -7,12 +7,17 @@ import { checkPassword, findPasswordFault, hashPassword } from '../../src/auth/p
 import { ROLES, type Role } from '../../src/auth/permissions.ts';
 import { verifyAccessToken } from '../../src/auth/tokens.ts';
 import { callWith, dumpDatabase } from '../support/direct.ts';
-import { type Answer, call, mintToken, PASSWORD, TestTenant } from '../support/world.ts';
+import { type Answer, call, mintToken, newAddress, PASSWORD, TestTenant } from '../support/world.ts';
 
 afterEach(() => void vi.restoreAllMocks());
 
+/** Each from an address of its own: how often one may fail is another test's subject. */
 const signIn = (tenant: TestTenant, email: string, password = PASSWORD) =>
-  call('POST', '/auth/login', { tenant: tenant.slug, body: { email, password } });
+  call('POST', '/auth/login', {
+    tenant: tenant.slug,
+    body: { email, password },
+    headers: { 'cf-connecting-ip': newAddress() },
+  });
 const refresh = (refresh_token: string) => call('POST', '/auth/refresh', { body: { refresh_token } });
 const logOut = (refresh_token: string) => call('POST', '/auth/logout', { body: { refresh_token } });
 const me = (token: string) => call('GET', '/auth/me', { token });
@@ -125,7 +130,8 @@ describe('access tokens', () => {
     const jwk = own_jwk();
     const iat = options.iat ?? Math.floor(Date.now() / 1000) - 10;
     const claims = { sub: tenant.admin.id, tenant_id: tenant.id, role: 'admin', iss: 'rukun', aud: 'rukun-api' };
-    return new SignJWT({ ...claims, iat, exp: iat + 900, jti: crypto.randomUUID(), ...options.claims })
+    const sid = crypto.randomUUID();
+    return new SignJWT({ ...claims, sid, iat, exp: iat + 900, jti: crypto.randomUUID(), ...options.claims })
       .setProtectedHeader({ alg: 'RS256', kid: jwk.kid, ...options.head } as never)
       .sign(options.key ?? ((await importJWK(jwk, 'RS256')) as CryptoKey));
   }
@@ -172,6 +178,7 @@ describe('access tokens', () => {
       'no expiry': await forge(tenant, { claims: { exp: undefined } }),
       'no time of issue': await forge(tenant, { claims: { iat: undefined } }),
       'no jti': await forge(tenant, { claims: { jti: undefined } }),
+      'no session': await forge(tenant, { claims: { sid: undefined } }),
       'no tenant': await forge(tenant, { claims: { tenant_id: undefined } }),
       'a tenant that is none': await forge(tenant, { claims: { tenant_id: crypto.randomUUID() } }),
       'a role that is none': await forge(tenant, { claims: { role: 'owner' } }),
@@ -400,7 +407,10 @@ describe('one’s own account', () => {
     expect((await me(tenant.admin.token)).status).toBe(200);
     const [event] = await tenant.get('/audit-logs', { entity_id: person.id, action: 'update' });
     expect(event).toMatchObject({ type: 'user.password_changed', user_id: person.id });
-    expect(event.changes).toEqual({ password_hash: ['••••••••', '••••••••'] });
+    expect(event.changes).toEqual({
+      password_hash: ['••••••••', '••••••••'],
+      tokens_valid_from: [expect.any(String), expect.any(String)],
+    });
   });
 
   test('a wrong current password, or a bad new one, is a 400 that names it, and changes nothing', async () => {

@@ -1,12 +1,13 @@
 import { env, evictDurableObject, runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
 import fc from 'fast-check';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
+import type { Caller, Count } from '../../durable-objects/rate-limiter/door.ts';
 import { admit, type Limit } from '../../durable-objects/rate-limiter/sliding-log.ts';
 import type { RateLimiter } from '../../durable-objects/rate-limiter/index.ts';
 
 const limiterOf = (name: string) => env.RATE_LIMITER.get(env.RATE_LIMITER.idFromName(name));
 const storedOf = (stub: DurableObjectStub<RateLimiter>) =>
-  runInDurableObject(stub, async (_, state) => Object.fromEntries(await state.storage.list<number[]>()));
+  runInDurableObject(stub, (_, state) => Object.fromEntries(state.storage.kv.list<unknown>()));
 const alarmOf = (stub: DurableObjectStub<RateLimiter>) =>
   runInDurableObject(stub, (_, state) => state.storage.getAlarm());
 
@@ -102,73 +103,128 @@ describe('the sliding log', () => {
   });
 });
 
+/** A question of an address, or of a user there, about counts by their policy. */
+const question = (now: number, counts: Count[], caller: Partial<Caller> = {}) => ({
+  caller: { address: '10.9.0.1', user_id: null, session_id: null, ...caller },
+  counts,
+  now,
+});
+const count = (policy: string, most: number, more: Partial<Count> = {}): Count => ({
+  policy,
+  subject: 'x',
+  limit: { most, window_ms: 60_000 },
+  ...more,
+});
+const kept = (policy: string, most: number) => count(policy, most, { is_kept: true });
+
 describe('the Durable Object', () => {
   const hour = { most: 5, window_ms: 3_600_000 };
+  const sign_up = kept('sign-up', 5);
+  sign_up.limit = hour;
 
   test('P50 of many at once it admits exactly as many as it may', async () => {
-    const limiter = limiterOf('address:10.9.0.1');
     const now = Date.now();
-    const verdicts = await Promise.all(
-      Array.from({ length: 50 }, (_, i) => limiter.ask('signup', now + (i % 3), hour)),
-    );
-    expect(verdicts.filter(verdict => verdict.admitted)).toHaveLength(5);
-    expect(await storedOf(limiter)).toEqual({ signup: expect.any(Array) });
-    expect((await storedOf(limiter)).signup).toHaveLength(5);
+    for (const each of [count('user', 5), kept('sign-in', 5)]) {
+      const limiter = limiterOf(`many ${each.policy}`);
+      const verdicts = await Promise.all(
+        Array.from({ length: 50 }, (_, i) => limiter.ask(question(now + (i % 3), [each]))),
+      );
+      expect(verdicts.filter(verdict => verdict.admitted)).toHaveLength(5);
+    }
   });
 
-  test('subjects and kinds are counted apart', async () => {
+  test('P50 several counts at once: all of them, or none', async () => {
+    const limiter = limiterOf('several');
     const now = Date.now();
-    const [one, other] = [limiterOf('address:10.9.0.2'), limiterOf('address:10.9.0.3')];
-    for (let i = 0; i < 5; i++) expect((await one.ask('signup', now, hour)).admitted).toBe(true);
-    expect((await one.ask('signup', now, hour)).admitted).toBe(false);
-    expect((await other.ask('signup', now, hour)).remaining).toBe(4);
-    expect((await one.ask('signin', now, hour)).remaining).toBe(4);
+    const ask = (user: string) =>
+      limiter.ask(question(now, [count('user', 2, { subject: user }), count('address', 3)]));
+    expect((await ask('a')).admitted).toBe(true);
+    expect((await ask('a')).admitted).toBe(true);
+    const refused = await ask('a');
+    expect(refused).toMatchObject({ admitted: false, refused_by: 'user', retry_after_ms: 60_000 });
+    // what the user may no longer was not counted for the address
+    expect(refused.policies).toEqual([
+      { policy: 'user', most: 2, window_ms: 60_000, remaining: 0, reset_ms: 60_000 },
+      { policy: 'address', most: 3, window_ms: 60_000, remaining: 1, reset_ms: 60_000 },
+    ]);
+    expect((await ask('b')).admitted).toBe(true);
+    expect(await ask('b')).toMatchObject({ admitted: false, refused_by: 'address' });
   });
 
-  test('what it counted survives its eviction', async () => {
-    const limiter = limiterOf('address:10.9.0.4');
+  test('what was given back is free again', async () => {
+    const limiter = limiterOf('given back');
     const now = Date.now();
-    for (let i = 0; i < 3; i++) await limiter.ask('signup', now + i, hour);
-    await evictDurableObject(limiter);
-    expect((await limiter.ask('signup', now + 3, hour)).remaining).toBe(1);
-    await evictDurableObject(limiter);
-    expect((await limiter.ask('signup', now + 4, hour)).admitted).toBe(true);
-    await evictDurableObject(limiter);
-    expect(await limiter.ask('signup', now + 5, hour)).toEqual({
-      admitted: false,
-      remaining: 0,
-      retry_after_ms: hour.window_ms - 5,
-    });
+    const [first, second] = [kept('isolir', 1), count('isolir', 2, { subject: 'y' })];
+    const { counted_at } = await limiter.ask(question(now, [first, second]));
+    expect((await limiter.ask(question(now, [first]))).admitted).toBe(false);
+    await limiter.giveBack([first], counted_at);
+    expect((await limiter.ask(question(now, [first, second]))).policies.map(each => each.remaining)).toEqual([0, 0]);
   });
 
-  test('its alarm comes when the last window has passed, and then nothing is kept', async () => {
-    const limiter = limiterOf('address:10.9.0.5');
+  test('what is kept survives any end, and the rest one that comes after a few seconds', async () => {
+    const limiter = limiterOf('evicted');
     const now = Date.now();
-    await limiter.ask('signup', now, hour);
-    await limiter.ask('signup', now + 1000, hour);
-    expect(await alarmOf(limiter)).toBe(now + 1000 + hour.window_ms);
+    for (let i = 0; i < 3; i++) await limiter.ask(question(now + i, [sign_up, count('user', 10)]));
+    await evictDurableObject(limiter);
+    const states = async (at: number) =>
+      (await limiter.ask(question(at, [sign_up, count('user', 10)]))).policies.map(each => each.remaining);
+    // crashed within the few seconds: only what is kept is known
+    expect(await states(now + 3)).toEqual([1, 9]);
     expect(await runDurableObjectAlarm(limiter)).toBe(true);
+    await evictDurableObject(limiter);
+    expect(await states(now + 4)).toEqual([0, 8]);
+  });
+
+  test('a refused one writes nothing and moves no alarm; plain ones are stored by the alarm alone', async () => {
+    const limiter = limiterOf('quiet');
+    const now = Date.now();
+    const once = count('user', 1);
+    await limiter.ask(question(now, [once]));
+    expect(await storedOf(limiter)).toEqual({});
+    const alarm = await alarmOf(limiter);
+    expect(alarm).toBe(now + 5000);
+    for (let i = 1; i < 20; i++) expect((await limiter.ask(question(now + i, [once]))).admitted).toBe(false);
+    expect([await storedOf(limiter), await alarmOf(limiter)]).toEqual([{}, alarm]);
+    await runDurableObjectAlarm(limiter);
+    expect(await storedOf(limiter)).toEqual({ 'counted 0': [['user x', [now]]] });
+    // one row, however many were counted
+    for (let i = 0; i < 30; i++) await limiter.ask(question(now, [count('user', 9, { subject: `u${i}` })]));
+    await runDurableObjectAlarm(limiter);
+    expect(Object.keys(await storedOf(limiter))).toEqual(['counted 0']);
+  });
+
+  test('an hour after the last one nothing is kept', async () => {
+    const limiter = limiterOf('over');
+    const now = Date.now();
+    await limiter.ask(question(now, [sign_up, count('user', 10)]));
+    await limiter.end('somebody', now, now);
+    expect(Object.keys(await storedOf(limiter)).sort()).toEqual(['kept sign-up x', 'over somebody']);
+    vi.useFakeTimers({ toFake: ['Date'] });
+    vi.setSystemTime(now + 3_599_000);
+    await runDurableObjectAlarm(limiter);
+    expect(Object.keys(await storedOf(limiter))).toEqual(['kept sign-up x']);
+    vi.setSystemTime(now + 3_600_000);
+    await runDurableObjectAlarm(limiter);
+    vi.useRealTimers();
     expect(await storedOf(limiter)).toEqual({});
     expect(await alarmOf(limiter)).toBeNull();
-    expect((await limiter.ask('signup', now + 2000, hour)).remaining).toBe(4);
   });
 
-  test('a kind of a short window doesn’t bring the alarm before that of a long one', async () => {
-    const limiter = limiterOf('address:10.9.0.6');
+  test('whose tokens are over is known for as long as one may live, also after a crash', async () => {
+    const limiter = limiterOf('ended');
     const now = Date.now();
-    await limiter.ask('signup', now, hour);
-    await limiter.ask('signin', now + 1, { most: 5, window_ms: 60_000 });
-    expect(await alarmOf(limiter)).toBe(now + hour.window_ms);
-  });
-
-  test('a refused one writes nothing and moves no alarm', async () => {
-    const limiter = limiterOf('address:10.9.0.7');
-    const now = Date.now();
-    const once = { most: 1, window_ms: 60_000 };
-    await limiter.ask('signin', now, once);
-    const [stored, alarm] = [await storedOf(limiter), await alarmOf(limiter)];
-    for (let i = 1; i < 20; i++) expect((await limiter.ask('signin', now + i, once)).admitted).toBe(false);
-    expect([await storedOf(limiter), await alarmOf(limiter)]).toEqual([stored, alarm]);
+    const validFrom = async (caller: Partial<Caller>, at = now) =>
+      (await limiter.ask(question(at, [], caller))).tokens_valid_from;
+    await limiter.end('user-1', now - 10, now);
+    await limiter.end('session-2', now - 5, now);
+    await evictDurableObject(limiter);
+    expect(await validFrom({ user_id: 'user-1', session_id: 'session-1' })).toBe(now - 10);
+    expect(await validFrom({ user_id: 'user-1', session_id: 'session-2' })).toBe(now - 5);
+    expect(await validFrom({ user_id: 'user-2', session_id: 'session-2' })).toBe(now - 5);
+    expect(await validFrom({ user_id: 'user-2', session_id: 'session-1' })).toBe(0);
+    // told late, or twice: the later one holds
+    await limiter.end('user-1', now - 20, now);
+    expect(await validFrom({ user_id: 'user-1' })).toBe(now - 10);
   });
 
   test('P50 asked through the runtime, with evictions in between, it decides as the naive count', async () => {
@@ -179,17 +235,18 @@ describe('the Durable Object', () => {
     let subject = 0;
     const start = Date.now() + 1_000_000;
     await fc.assert(
-      fc.asyncProperty(fc.integer({ min: 1, max: 4 }), acts, async (most, list) => {
+      fc.asyncProperty(fc.integer({ min: 1, max: 4 }), fc.boolean(), acts, async (most, is_kept, list) => {
         const limiter = limiterOf(`address:property-${++subject}`);
         const limit = { most, window_ms: 3000 };
         const naive: number[] = [];
         let now = start;
         for (const [wait, act] of list) {
           now += wait;
-          if (act === 'ask')
-            expect((await limiter.ask('k', now, limit)).admitted).toBe(admitNaively(naive, now, limit));
+          const verdict = await limiter.ask(question(now, [count(act, most, { limit, is_kept })]));
+          if (act === 'ask') expect(verdict.admitted).toBe(admitNaively(naive, now, limit));
           else {
-            await limiter.ask('other', now, limit);
+            // what isn't kept at once is stored before an object is put away
+            if (!is_kept) await runDurableObjectAlarm(limiter);
             await evictDurableObject(limiter);
           }
         }

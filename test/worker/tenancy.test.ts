@@ -6,6 +6,7 @@ import { afterEach, describe, expect, test, vi } from 'vitest';
 import { routes } from '../../src/app.ts';
 import { makeAmbient } from '../../src/context.ts';
 import { commit, StaleTenant } from '../../src/db/commit.ts';
+import { ADMITTED } from '../../src/door/admission.ts';
 import { openDatabase } from '../../src/db/session.ts';
 import { tenantDatabase } from '../../src/env.ts';
 import { API_BASE } from '../../src/http/resource.ts';
@@ -676,6 +677,7 @@ describe('sign-ups that stopped halfway', () => {
       tenant: stalled,
       db,
       actor: { kind: 'job' as const, name: 'sign-up' },
+      admission: ADMITTED,
       if_match: null,
       idempotency: null,
     };

@@ -2,7 +2,8 @@ import { retryDelay_ms, type Backoff } from '../../src/lib/retry.ts';
 
 /**
  * Something that is shown as the API says it. An event only tells that it may have changed: then it is read anew, at
- * once and then at most once a second, never twice side by side, and again where that failed.
+ * once and then at most once a second, never twice side by side, and again where that failed. While it keeps on changing it is
+ * read ever more rarely, down to once in `most_gap_ms`: a storm mustn't use up what its user may ask in a minute.
  */
 
 export interface FigureOptions<T> {
@@ -11,6 +12,7 @@ export interface FigureOptions<T> {
   /** A read failed; true: another one follows by itself. */
   onFailure: (error: unknown) => boolean;
   gap_ms?: number;
+  most_gap_ms?: number;
   backoff?: Backoff;
 }
 
@@ -21,6 +23,7 @@ export class Figure<T> {
   #is_stopped = false;
   #failures = 0;
   #not_before = 0;
+  #gap_ms = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(options: FigureOptions<T>) {
@@ -60,11 +63,13 @@ export class Figure<T> {
   }
 
   async #read(): Promise<void> {
-    const { read, show, gap_ms = 1000 } = this.#options;
+    const { read, show } = this.#options;
     // what happens while it is read makes it stale again
     this.#is_stale = false;
     this.#is_reading = true;
-    this.#not_before = performance.now() + gap_ms;
+    const now = performance.now();
+    this.#gap_ms = this.#nextGap(now - this.#not_before);
+    this.#not_before = now + this.#gap_ms;
     try {
       const value = await read();
       this.#failures = 0;
@@ -77,11 +82,19 @@ export class Figure<T> {
     }
   }
 
+  /** Twice the last one where the read had waited for it; after a rest as at first. */
+  #nextGap(rested_ms: number): number {
+    const { gap_ms = 1000, most_gap_ms = 12_000 } = this.#options;
+    return rested_ms > this.#gap_ms / 2 ? gap_ms : Math.min(most_gap_ms, Math.max(gap_ms, this.#gap_ms * 2));
+  }
+
   #fail(error: unknown): void {
     const { onFailure, backoff = { first_ms: 1000, most_ms: 30_000 } } = this.#options;
     if (this.#is_stopped || !onFailure(error)) return;
     this.#is_stale = true;
     this.#failures++;
-    this.#not_before = performance.now() + retryDelay_ms(this.#failures, Math.random(), backoff);
+    const told_ms = (error as { retry_after_ms?: number } | null)?.retry_after_ms ?? 0;
+    const wait_ms = Math.max(told_ms, retryDelay_ms(this.#failures, Math.random(), backoff));
+    this.#not_before = performance.now() + wait_ms;
   }
 }

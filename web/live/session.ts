@@ -20,17 +20,20 @@ export class Refused extends Error {
   readonly status: number;
   readonly code: string;
   readonly details: Record<string, string[]>;
+  /** How long to wait, where the API says so. */
+  readonly retry_after_ms: number;
 
-  constructor(status: number, error: ApiError = {}) {
+  constructor(status: number, error: ApiError = {}, retry_after_s = 0) {
     super(error.message ?? `The API answered ${status}.`);
     this.status = status;
     this.code = error.code ?? '';
     this.details = error.details ?? {};
+    this.retry_after_ms = retry_after_s * 1000;
   }
 }
 
 /** No session any more, and why; `copied`: it is another tab's. */
-export type EndReason = 'expired' | 'suspended' | 'copied';
+export type EndReason = 'expired' | 'suspended' | 'copied' | 'second_factor';
 export class SessionEnded extends Error {
   readonly reason: EndReason;
 
@@ -73,7 +76,7 @@ interface Good<T> {
 
 async function readAnswer<T>(response: Response): Promise<Good<T>> {
   const answer = await readJson<Partial<Good<T>> & { error?: ApiError }>(response);
-  if (!response.ok) throw new Refused(response.status, answer?.error);
+  if (!response.ok) throw new Refused(response.status, answer?.error, Number(response.headers.get('retry-after')) || 0);
   // something on the way spoke for the API
   if (answer?.data === undefined) throw new Refused(502);
   return answer as Good<T>;
@@ -115,7 +118,7 @@ export class Session {
 
   static async signIn(slug: string | null, credentials: Credentials): Promise<Session> {
     const headers: Record<string, string> = slug === null ? {} : { 'X-Tenant-ID': slug };
-    return new Session(await post<Answer>('/auth/login', credentials, headers));
+    return new Session(usable(await post<Answer>('/auth/login', credentials, headers)));
   }
 
   /** That of this tab, from before the page was loaded anew; null: there is none. */
@@ -206,13 +209,19 @@ export const forgetSession = (): void => forget('tab', KEY);
 
 async function refresh(refresh_token: string): Promise<Answer> {
   try {
-    return await post<Answer>('/auth/refresh', { refresh_token });
+    return usable(await post<Answer>('/auth/refresh', { refresh_token }));
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
     if (error.status === 400 || error.status === 401) throw new SessionEnded('expired');
     if (error.status === 403) throw new SessionEnded('suspended');
     throw error;
   }
+}
+
+/** Where the role asks for a second factor, a session without one reads nothing. */
+function usable(answer: Answer): Answer {
+  if (answer.must_set_up_second_factor) throw new SessionEnded('second_factor');
+  return answer;
 }
 
 async function isSuspended(response: Response): Promise<boolean> {

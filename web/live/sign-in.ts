@@ -1,7 +1,7 @@
 import { make } from './dom.ts';
 import type { Language } from './language.ts';
 import { slugOfHost } from './provider.ts';
-import { Refused, Session } from './session.ts';
+import { Refused, Session, SessionEnded } from './session.ts';
 import { recall, remember } from './storage.ts';
 import { WORDS, type Words } from './words.ts';
 
@@ -41,10 +41,13 @@ export function makeSignInForm(language: Language, { notice, typed, onSession, o
     autocomplete: 'organization',
   });
   const email = input('email', { type: 'email', maxlength: '254', autocomplete: 'username' });
+  const code = input('code', { inputmode: 'numeric', maxlength: '19', autocomplete: 'one-time-code' });
   const password = input('password', { type: 'password', maxlength: '200', autocomplete: 'current-password' });
   slug.value = typed?.slug ?? recall('browser', SLUG_KEY) ?? '';
   email.value = typed?.email ?? '';
   const slug_field = field(words.provider, slug, words.provider_hint);
+  const code_field = field(words.code, code, words.code_hint);
+  code_field.hidden = true;
   const problem = make('p', { class: 'problem', role: 'alert' });
   const button = make('button', { type: 'submit' }, words.sign_in);
   const form = make(
@@ -56,6 +59,7 @@ export function makeSignInForm(language: Language, { notice, typed, onSession, o
     slug_field,
     field(words.email, email),
     field(words.password, password),
+    code_field,
     problem,
     button,
   );
@@ -68,8 +72,13 @@ export function makeSignInForm(language: Language, { notice, typed, onSession, o
     if (name === '') return complain(words.provider_needed, slug);
     if (email.value.trim() === '') return complain(words.email_needed, email);
     if (password.value === '') return complain(words.password_needed, password);
+    if (!code_field.hidden && code.value.trim() === '') return complain(words.code_needed, code);
     setBusy(true);
-    const credentials = { email: email.value.trim(), password: password.value };
+    const credentials = {
+      email: email.value.trim(),
+      password: password.value,
+      ...(!code_field.hidden && { code: code.value.trim() }),
+    };
     const result = await Session.signIn(name, credentials).catch((error: unknown) => ({ error }));
     setBusy(false);
     if ('error' in result) return explain(result.error, name);
@@ -88,6 +97,12 @@ export function makeSignInForm(language: Language, { notice, typed, onSession, o
       is_slug_asked_for = true;
       slug_field.hidden = false;
       return complain(words.provider_needed, slug);
+    }
+    if (error instanceof SessionEnded) return complain(words.ended[error.reason], email);
+    if (error instanceof Refused && 'code' in error.details) {
+      const is_wrong = !code_field.hidden;
+      code_field.hidden = false;
+      return complain(is_wrong ? words.code_wrong : words.code_needed, code);
     }
     complain(describeFailure(error, words, name ?? host_slug ?? ''), password);
   }

@@ -15,6 +15,10 @@ export interface Words {
   provider_hint: string;
   email: string;
   password: string;
+  code: string;
+  code_hint: string;
+  code_needed: string;
+  code_wrong: string;
   signing_in: string;
   log_out: string;
   wrong_credentials: string;
@@ -26,7 +30,7 @@ export interface Words {
   too_many: string;
   no_network: string;
   failed: string;
-  ended: Record<'expired' | 'suspended' | 'copied' | 'logged_out', string>;
+  ended: Record<'expired' | 'suspended' | 'copied' | 'logged_out' | 'second_factor', string>;
   resuming: string;
   // the connection
   live: string;
@@ -85,6 +89,10 @@ export const WORDS: Record<Language, Words> = {
     provider_hint: 'Contoh: melati',
     email: 'E-mail',
     password: 'Kata sandi',
+    code: 'Kode verifikasi',
+    code_hint: 'Enam angka dari aplikasi autentikator, atau kode pemulihan',
+    code_needed: 'Isi kode verifikasi.',
+    code_wrong: 'Kode salah, sudah lewat, atau sudah dipakai. Isi kode yang baru.',
     signing_in: 'Sedang masuk …',
     log_out: 'Keluar',
     wrong_credentials: 'E-mail atau kata sandi salah.',
@@ -97,6 +105,7 @@ export const WORDS: Record<Language, Words> = {
     no_network: 'Server tidak terjangkau. Periksa koneksi internet Anda, lalu coba lagi.',
     failed: 'Ada gangguan di pihak kami. Coba lagi beberapa saat lagi.',
     ended: {
+      second_factor: 'Peran Anda memerlukan verifikasi dua langkah. Aktifkan dulu, lalu masuk lagi.',
       expired: 'Sesi Anda sudah berakhir. Silakan masuk lagi.',
       suspended: 'Akun penyedia ini sedang tidak aktif.',
       copied: 'Tab ini salinan dari tab lain. Silakan masuk lagi di sini.',
@@ -163,6 +172,10 @@ export const WORDS: Record<Language, Words> = {
     provider_hint: 'Example: melati',
     email: 'E-mail',
     password: 'Password',
+    code: 'Verification code',
+    code_hint: 'Six digits of your authenticator app, or a recovery code',
+    code_needed: 'Fill in the verification code.',
+    code_wrong: 'The code is wrong, over, or was used. Fill in a new one.',
     signing_in: 'Signing in …',
     log_out: 'Log out',
     wrong_credentials: 'E-mail address or password is wrong.',
@@ -175,6 +188,7 @@ export const WORDS: Record<Language, Words> = {
     no_network: 'The server can’t be reached. Check your internet connection, then try again.',
     failed: 'Something went wrong on our side. Try again in a while.',
     ended: {
+      second_factor: 'Your role needs a second factor. Set it up first, then sign in again.',
       expired: 'Your session has ended. Please sign in again.',
       suspended: 'This provider’s account is not active.',
       copied: 'This tab is a copy of another one. Please sign in here as well.',

@@ -1,9 +1,22 @@
 import { z } from 'zod';
+import { TOTP_CODE } from '../../auth/second-factor.ts';
 import { Id } from '../../http/fields.ts';
 import { NewPassword, User } from '../users/index.ts';
 
 export const Credentials = z
-  .strictObject({ email: z.string().trim().toLowerCase().min(1).max(254), password: z.string().min(1).max(200) })
+  .strictObject({
+    email: z.string().trim().toLowerCase().min(1).max(254),
+    password: z.string().min(1).max(200),
+    code: z
+      .string()
+      .trim()
+      .min(6)
+      .max(19)
+      .optional()
+      .describe(
+        'Of the second factor, where there is one: six digits of the app, or a recovery code. Each is good once.',
+      ),
+  })
   .meta({ id: 'Credentials' });
 
 export const RefreshInput = z.strictObject({ refresh_token: z.string().min(1).max(200) }).meta({ id: 'RefreshInput' });
@@ -18,6 +31,11 @@ export const Session = z
     refresh_token: z.string().describe('Opaque, 7 days; each use gives a new one and spends it.'),
     token_type: z.literal('Bearer'),
     expires_in: z.int().describe('Seconds that the access token lives.'),
+    must_set_up_second_factor: z
+      .boolean()
+      .describe(
+        'The role asks for a second factor: until it is set up and the session renewed, nothing else may be done.',
+      ),
     user: User,
     tenant: z
       .object({
@@ -33,3 +51,24 @@ export const Session = z
   .meta({ id: 'Session' });
 
 export const LoggedOut = z.object({ logged_out: z.literal(true) }).meta({ id: 'LoggedOut' });
+
+export const PasswordProof = z
+  .strictObject({ current_password: z.string().min(1).max(200) })
+  .meta({ id: 'PasswordProof' });
+
+export const TotpCode = z
+  .strictObject({ code: z.string().trim().regex(TOTP_CODE, 'is not six digits') })
+  .meta({ id: 'TotpCode' });
+
+export const TotpSetUp = z
+  .object({
+    secret: z.string().describe('Base32, for typing in. Shown once.'),
+    uri: z.string().describe('`otpauth://…`, for a QR code.'),
+  })
+  .meta({ id: 'TotpSetUp' });
+
+export const RecoveryCodes = z
+  .object({ recovery_codes: z.array(z.string()).describe('Each is good once. Shown once.') })
+  .meta({ id: 'RecoveryCodes' });
+
+export const SecondFactorOff = z.object({ has_second_factor: z.literal(false) }).meta({ id: 'SecondFactorOff' });

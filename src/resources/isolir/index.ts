@@ -3,7 +3,6 @@ import type { Context } from '../../context.ts';
 import { endpoint } from '../../http/endpoint.ts';
 import { line, Phone } from '../../http/fields.ts';
 import type { HtmlPage } from '../../http/page.ts';
-import { giveBack, limitByAddress, limitSubject } from '../../http/rate-limit.ts';
 import type { Resource } from '../../http/resource.ts';
 import { languageOf, showBill, showRefusal, showStart } from './page.ts';
 import { readBill, readProvider, type Typed } from './queries.ts';
@@ -21,6 +20,7 @@ const Language = z.strictObject({
 const LookUp = z.strictObject({ customer_code: line(40), phone: Phone }).meta({ id: 'IsolirLookUp' });
 
 const MINUTE_MS = 60_000;
+const POLICY = 'isolir';
 /** All tries, also right ones. Whole streets sit behind one address. */
 const BY_ADDRESS = { most: 60, window_ms: MINUTE_MS };
 /** Codes are handed out in a row: the phone is what a stranger doesn't know, so few may be tried for one code… */
@@ -30,12 +30,17 @@ const BY_PHONE = { most: 10, window_ms: 10 * MINUTE_MS };
 
 /** A try counts as wrong until it turned out right: of many at once none slips through. What is refused reads nothing. */
 async function lookUp(ctx: Context, typed: Typed) {
-  await limitByAddress(ctx, 'isolir', BY_ADDRESS);
-  const of_code = `tenant:${ctx.tenant.id} customer-code:${foldCode(typed.customer_code)}`;
-  const of_phone = `tenant:${ctx.tenant.id} phone:${phoneTail(typed.phone)}`;
-  await Promise.all([limitSubject(ctx, of_code, 'isolir', BY_CODE), limitSubject(ctx, of_phone, 'isolir', BY_PHONE)]);
+  const { admission } = ctx;
+  const wrong = [
+    { policy: POLICY, subject: `code ${foldCode(typed.customer_code)}`, limit: BY_CODE, is_kept: true },
+    { policy: POLICY, subject: `phone ${phoneTail(typed.phone)}`, limit: BY_PHONE, is_kept: true },
+  ];
+  const counted_at = await admission.count([
+    { policy: POLICY, subject: admission.caller.address, limit: BY_ADDRESS },
+    ...wrong,
+  ]);
   const found = await readBill(ctx, typed);
-  if (found.bill) await Promise.all([of_code, of_phone].map(subject => giveBack(ctx, subject, 'isolir')));
+  if (found.bill) await admission.giveBack(wrong, counted_at);
   return found;
 }
 

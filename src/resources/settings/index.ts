@@ -1,5 +1,6 @@
 import { eq, sql } from 'drizzle-orm';
 import { z } from 'zod';
+import { ROLES } from '../../auth/permissions.ts';
 import type { Context } from '../../context.ts';
 import { commit, updateRow } from '../../db/commit.ts';
 import { read } from '../../db/session.ts';
@@ -24,6 +25,14 @@ const NumberPattern = line(60)
     'is not text with one {number} (or {number:6}) apart from other digits, and {year} and {month} where wanted',
   )
   .describe('Counts anew for each year or month that it names; at least four digits unless told: `{number:6}`.');
+
+/** Of a page, as browsers say it: no path, no trailing slash. */
+function isOrigin(text: string): boolean {
+  const url = URL.canParse(text) ? new URL(text) : null;
+  return url !== null && /^https?:$/.test(url.protocol) && url.origin === text;
+}
+
+const Origin = z.string().max(200).refine(isOrigin, 'is not an origin like https://panel.example.com');
 
 const SettingsInput = z
   .strictObject({
@@ -67,6 +76,16 @@ const SettingsInput = z
     payment_instructions: note(2000)
       .nullable()
       .describe('How to pay: stands on invoices and on the page of the suspended.'),
+    allowed_origins: z
+      .array(Origin)
+      .max(20)
+      .transform(origins => [...new Set(origins)])
+      .describe('Origins whose pages may call the API in browsers, at the provider’s own subdomain (CORS).'),
+    second_factor_roles: z
+      .array(z.enum(ROLES))
+      .max(ROLES.length)
+      .transform(roles => ROLES.filter(role => roles.includes(role)))
+      .describe('Who must set up a second factor: without it a new sign-in or renewal may do nothing else.'),
   })
   .partial()
   .meta({ id: 'SettingsInput' });
@@ -98,6 +117,8 @@ const Settings = z
     tax_presets: z.array(TaxPreset).describe('What may be put into `tax_rate_bp` where it applies.'),
     bill_suspended_periods: z.boolean(),
     payment_instructions: z.string().nullable(),
+    allowed_origins: z.array(z.string()),
+    second_factor_roles: z.array(z.enum(ROLES)),
     created_at: Instant,
     updated_at: Instant,
   })

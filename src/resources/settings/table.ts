@@ -1,5 +1,6 @@
 import { integer, sqliteTable, text } from 'drizzle-orm/sqlite-core';
-import { bool, id, timestamps } from '../../db/columns.ts';
+import type { Role } from '../../auth/permissions.ts';
+import { bool, id, json, timestamps } from '../../db/columns.ts';
 
 /** The one row's id: fixed, so that it needs no look-up. */
 export const SETTINGS_ID = '00000000-0000-7000-8000-000000000001';
@@ -27,6 +28,8 @@ export const settings = sqliteTable('settings', {
   tax_rate_bp: integer('tax_rate_bp').notNull().default(0),
   bill_suspended_periods: bool('bill_suspended_periods').notNull().default(false),
   payment_instructions: text('payment_instructions'),
+  allowed_origins: json<string[]>('allowed_origins').notNull().default([]),
+  second_factor_roles: json<Role[]>('second_factor_roles').notNull().default([]),
   ...timestamps,
 });
 

@@ -1,13 +1,14 @@
 import { z } from 'zod';
-import type { Ambient } from '../../context.ts';
+import type { PlatformContext } from '../../context.ts';
 import { commit } from '../../db/commit.ts';
 import { openDatabase } from '../../db/session.ts';
 import { tenantDatabase } from '../../env.ts';
+import { ADMITTED } from '../../door/admission.ts';
+import { signUpLimit } from '../../door/limits.ts';
 import { AppError, duplicate } from '../../errors.ts';
 import { createdChanges } from '../../events/event.ts';
 import { platformEndpoint } from '../../http/endpoint.ts';
 import { Email, Id, Instant, line, TimeZone } from '../../http/fields.ts';
-import { limitByAddress } from '../../http/rate-limit.ts';
 import type { Resource } from '../../http/resource.ts';
 import { toIso } from '../../lib/time.ts';
 import { activateTenant, claimDatabase } from '../../tenancy/pool.ts';
@@ -60,10 +61,10 @@ const Tenant = z
 const SignedUp = Tenant.extend({ admin: User }).meta({ id: 'SignedUp' });
 
 /** Refuses cheaply first; then claims a database, fills it in one batch, and opens it. */
-async function signUp(ambient: Ambient, body: z.output<typeof SignUp>): Promise<z.input<typeof SignedUp>> {
+async function signUp(ambient: PlatformContext, body: z.output<typeof SignUp>): Promise<z.input<typeof SignedUp>> {
   const { env, now } = ambient;
   if (env.SIGNUP !== 'open') throw new AppError('FORBIDDEN', 'Sign-up is closed.');
-  await limitByAddress(ambient, 'signup', { most: Number(env.LIMIT_SIGNUP_PER_HOUR), window_ms: 3_600_000 });
+  await ambient.admission.count([signUpLimit(env, ambient.admission.caller.address)]);
   if (RESERVED.has(body.slug)) throw duplicate('slug');
   const password_hash = await hashNewPassword(ambient, body.admin_password, body.admin_email, 'admin_password');
   const { slug, name, timezone = 'Asia/Jakarta', currency = 'IDR', locale = 'id' } = body;
@@ -81,7 +82,15 @@ async function signUp(ambient: Ambient, body: z.output<typeof SignUp>): Promise<
   };
   const db = openDatabase(tenantDatabase(env, tenant.shard!), 'first-primary');
   await commit(
-    { ...ambient, tenant, db, actor: { kind: 'job', name: 'sign-up' }, if_match: null, idempotency: null },
+    {
+      ...ambient,
+      admission: ADMITTED,
+      tenant,
+      db,
+      actor: { kind: 'job', name: 'sign-up' },
+      if_match: null,
+      idempotency: null,
+    },
     [
       db.orm.insert(users).values({ ...admin, password_hash, tokens_valid_from: toIso(0) }),
       db.orm.insert(settings).values({ id: SETTINGS_ID, business_name: name, created_at: at, updated_at: at }),
@@ -89,7 +98,7 @@ async function signUp(ambient: Ambient, body: z.output<typeof SignUp>): Promise<
     { type: 'user.created', action: 'create', entity_id: admin.id, changes: createdChanges(admin) },
   );
   await activateTenant(ambient, tenant.id);
-  return { ...tenant, status: 'active', created_at: at, admin };
+  return { ...tenant, status: 'active', created_at: at, admin: { ...admin, has_second_factor: false } };
 }
 
 export const tenantsResource: Resource = {

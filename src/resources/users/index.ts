@@ -9,11 +9,11 @@ import { QueryBoolean } from '../../http/fields.ts';
 import { during, exactly } from '../../http/list.ts';
 import type { Resource } from '../../http/resource.ts';
 import { toIso } from '../../lib/time.ts';
-import { Role, User, UserInput } from './schema.ts';
+import { Role, toUser, User, UserInput } from './schema.ts';
 import { refresh_tokens, users } from './table.ts';
 
-export { refresh_tokens, users } from './table.ts';
-export { NewPassword, User, type UserRow } from './schema.ts';
+export { recovery_codes, refresh_tokens, users } from './table.ts';
+export { NewPassword, toUser, User, type UserRow } from './schema.ts';
 
 type SentUser = Partial<z.output<typeof UserInput>>;
 
@@ -72,9 +72,10 @@ const users_crud = crud({
     },
     sort: ['created_at', 'name', 'email', 'last_login_at'],
     default_sort: '-created_at',
-    omit: ['password_hash'],
+    omit: ['password_hash', 'totp_secret'],
   },
-  secrets: ['password_hash'],
+  toWire: toUser,
+  secrets: ['password_hash', 'totp_secret'],
   prepare: prepareUser,
   invariants: [anAdminIsLeft],
 });

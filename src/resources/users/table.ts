@@ -1,4 +1,4 @@
-import { sqliteTable, text } from 'drizzle-orm/sqlite-core';
+import { integer, sqliteTable, text } from 'drizzle-orm/sqlite-core';
 import { ROLES } from '../../auth/permissions.ts';
 import { bool, id, instant, timestamps } from '../../db/columns.ts';
 
@@ -11,9 +11,24 @@ export const users = sqliteTable('users', {
   is_active: bool('is_active').notNull().default(true),
   last_login_at: instant('last_login_at'),
   tokens_valid_from: instant('tokens_valid_from').notNull(),
+  /** Sealed. Before `totp_enabled_at` nobody has shown yet that their app knows it. */
+  totp_secret: text('totp_secret'),
+  totp_enabled_at: instant('totp_enabled_at'),
+  /** The time step of the last code that was taken: each is good once. */
+  totp_last_step: integer('totp_last_step').notNull().default(0),
   ...timestamps,
 });
 
+/** For who has lost the authenticator app; each is good once. */
+export const recovery_codes = sqliteTable('recovery_codes', {
+  id: id(),
+  user_id: text('user_id').notNull(),
+  code_hash: text('code_hash').notNull(),
+  used_at: instant('used_at'),
+  ...timestamps,
+});
+
+/** A session is a family of these: each renewal spends one and adds the next. */
 export const refresh_tokens = sqliteTable('refresh_tokens', {
   id: id(),
   user_id: text('user_id').notNull(),
@@ -24,5 +39,6 @@ export const refresh_tokens = sqliteTable('refresh_tokens', {
   revoked_at: instant('revoked_at'),
   ip_address: text('ip_address'),
   user_agent: text('user_agent'),
+  signed_in_at: instant('signed_in_at').notNull(),
   ...timestamps,
 });

@@ -1,0 +1,38 @@
+import type { Count } from '../../durable-objects/rate-limiter/door.ts';
+import type { Env } from '../env.ts';
+
+/** What is counted, and how much of it there may be: the settings LIMIT_… say so. */
+
+const MINUTE_MS = 60_000;
+
+const aMinute = (most: string) => ({ most: Number(most), window_ms: MINUTE_MS });
+
+/** All that a user does, wherever from. */
+export const userLimit = (env: Env, user_id: string): Count => ({
+  policy: 'user',
+  subject: user_id,
+  limit: aMinute(env.LIMIT_USER_PER_MINUTE),
+});
+
+/** All that comes from an address. */
+export const addressLimit = (env: Env, address: string): Count => ({
+  policy: 'address',
+  subject: address,
+  limit: aMinute(env.LIMIT_ADDRESS_PER_MINUTE),
+});
+
+/** Tries to sign in, from one address and for one account; right ones too. */
+export const signInLimits = (env: Env, address: string, email: string): Count[] =>
+  [address, email].map(subject => ({
+    policy: 'sign-in',
+    subject,
+    limit: aMinute(env.LIMIT_SIGNIN_PER_MINUTE),
+    is_kept: true,
+  }));
+
+export const signUpLimit = (env: Env, address: string): Count => ({
+  policy: 'sign-up',
+  subject: address,
+  limit: { most: Number(env.LIMIT_SIGNUP_PER_HOUR), window_ms: 60 * MINUTE_MS },
+  is_kept: true,
+});
