@@ -6,11 +6,13 @@ import { signAccessToken } from '../../src/auth/tokens.ts';
 import { ALL_EVENTS, EVENT_NAMES, LIVE_EVENTS, type LiveEventName } from '../../src/events/realtime/catalogue.ts';
 import { LiveMessage } from '../../src/events/realtime/messages.ts';
 import { nameOf } from '../../src/events/realtime/translate.ts';
-import { sweepTenant } from '../../src/jobs/sweep.ts';
+import { sweep, sweepTenant } from '../../src/jobs/sweep.ts';
+import type { JobMessage } from '../../src/queues/jobs.ts';
+import { forgetTenants } from '../../src/tenancy/directory.ts';
 import { SILENT_HUB } from '../support/hub.ts';
 import { holdAfter } from '../support/interleave.ts';
 import { hubOf, knock, Listener, refusalOf } from '../support/listener.ts';
-import { makeTestContext } from '../support/network-world.ts';
+import { makeTestAmbient, makeTestContext, recordQueue } from '../support/network-world.ts';
 import { call, mintToken, PASSWORD, TestBridge, TestTenant, type TestUser } from '../support/world.ts';
 
 /** The socket: from the commit to whoever may see it, and to nobody else. */
@@ -586,11 +588,35 @@ describe('who may listen', () => {
     expect([refused.status, (await refusalOf(refused)).code]).toEqual([403, 'TENANT_MISMATCH']);
     const ear = await Listener.open(tenant.admin);
     await env.DIRECTORY_DB.prepare(`UPDATE tenants SET status = 'suspended' WHERE id = ?`).bind(tenant.id).run();
-    const { forgetTenants } = await import('../../src/tenancy/directory.ts');
     forgetTenants();
     await hubOf(tenant.id).wake(tenant.id);
     expect((await ear.untilClosed()).code).toBe(4403);
     expect((await knock({}, asStranger(tenant.admin.token))).status).toBe(403);
+  });
+
+  test('the sockets of a provider that was suspended lately end at the next sweep, and no others', async () => {
+    const [tenant, other] = [await TestTenant.signUp(), await TestTenant.signUp()];
+    const [ear, of_other] = [await Listener.open(tenant.admin), await Listener.open(other.admin)];
+    const long_over = await TestTenant.signUp();
+    const end = `UPDATE tenants SET status = 'suspended', updated_at = ? WHERE id = ?`;
+    await env.DIRECTORY_DB.prepare(end).bind(Date.now(), tenant.id).run();
+    await env.DIRECTORY_DB.prepare(end)
+      .bind(Date.now() - 3_600_000, long_over.id)
+      .run();
+    forgetTenants();
+    const woken: string[] = [];
+    const { TENANT_HUB } = env;
+    const idFromName = (name: string) => {
+      woken.push(name);
+      return TENANT_HUB.idFromName(name);
+    };
+    const hubs = { idFromName, get: (id: DurableObjectId) => TENANT_HUB.get(id) } as typeof TENANT_HUB;
+    await sweep(makeTestAmbient({ env: { ...env, JOBS_QUEUE: recordQueue<JobMessage>().queue, TENANT_HUB: hubs } }));
+    expect((await ear.untilClosed()).code).toBe(4403);
+    expect(woken).toEqual([tenant.id]);
+    await other.post('/zones', { name: 'Utara' });
+    await other.addCustomer((await other.addPlan()).id);
+    await of_other.untilNamed('customer:created');
   });
 
   test('a token that ends ends the socket, with a word before: by the alarm, and before anything more is told', async () => {
