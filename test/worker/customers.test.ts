@@ -973,6 +973,26 @@ describe('photos', () => {
     await expect.poll(async () => (await keysOf(tenant)).length).toBeLessThanOrEqual(2);
   });
 
+  test('a picture that is known already isn’t sent again; another one in its place is', async () => {
+    const tenant = await TestTenant.signUp();
+    const { id } = await tenant.addCustomer((await tenant.addPlan()).id);
+    const path = `/customers/${id}/photos/photo`;
+    const get = (known: string) => tenant.call('GET', path, { headers: { 'if-none-match': known } });
+    expect((await upload(tenant, id, { photo: file(new Uint8Array(PNG)) })).status).toBe(201);
+    const first = await tenant.call('GET', path);
+    const etag = first.headers.get('etag')!;
+    for (const header of ['x-request-id', 'x-d1-bookmark']) expect(first.headers.get(header), header).toBeTruthy();
+    for (const known of [etag, `W/${etag}`, `"other", ${etag}`]) {
+      const { status, text, headers } = await get(known);
+      expect([status, text, headers.get('etag'), headers.get('content-type')], known).toEqual([304, '', etag, null]);
+    }
+    expect((await get('"other"')).status).toBe(200);
+    expect((await upload(tenant, id, { photo: file(new Uint8Array(JPEG)) })).status).toBe(201);
+    const changed = await get(etag);
+    expect([changed.status, changed.headers.get('content-type')]).toEqual([200, 'image/jpeg']);
+    expect(changed.headers.get('etag')).not.toBe(etag);
+  });
+
   test('SVG, HTML and anything else is refused, whatever it says it is', async () => {
     const tenant = await TestTenant.signUp();
     const plan = await tenant.addPlan();
