@@ -1,6 +1,7 @@
 import { env, SELF } from 'cloudflare:test';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import type { ZodObject } from 'zod';
 import { routes } from '../../src/app.ts';
 import { PERMISSIONS, ROLES, type Role, roleMay, type Permission } from '../../src/auth/permissions.ts';
 import { API_BASE, type Route } from '../../src/http/resource.ts';
@@ -753,6 +754,41 @@ describe('the document and the rest of the root', () => {
       expect(declared, nameOf(route)).toEqual(
         expect.arrayContaining([...always, ...closed_ones, ...(body ? [413, 415] : [])].map(String)),
       );
+    }
+  });
+
+  test('every JSON body has a name in the document, and a PUT’s another one than the POST’s', async () => {
+    const { paths } = await readDocument();
+    const nameOfBody = (path: string, method: string) => {
+      const { $ref } = paths[documentPath(path)]?.[method]?.requestBody?.content['application/json']?.schema ?? {};
+      return $ref?.split('/').at(-1);
+    };
+    for (const { method, path } of json_routes) expect(nameOfBody(path, method), `${method} ${path}`).toBeTruthy();
+    expect([nameOfBody(`${API_BASE}/users`, 'post'), nameOfBody(`${API_BASE}/users/:id`, 'patch')]).toEqual(['UserInput', 'UserPatch']); // prettier-ignore
+  });
+
+  test('every route declares the headers that it takes, and asks for none but a key and a signature', async () => {
+    const { paths } = await readDocument();
+    for (const route of routes) {
+      const { needs, returns, idempotency } = route.endpoint.definition;
+      const { parameters = [] } = paths[documentPath(route.path)]![route.method]!;
+      const taken = parameters.filter(parameter => parameter.in === 'header');
+      const { shape } = 'one' in returns ? (returns.one as ZodObject) : { shape: {} };
+      const [has_row, is_read] = [shape !== undefined && 'updated_at' in shape, route.method === 'get'];
+      const by_rule = {
+        'X-Request-Id': true,
+        'X-Tenant-ID': !['platform', 'bridge'].includes(needs),
+        'X-D1-Bookmark': is_read && needs !== 'platform' && !('html' in returns || 'socket' in returns),
+        'If-None-Match': is_read && (has_row || route.path.endsWith('/photos/:kind')),
+        'If-Match': ['put', 'patch'].includes(route.method) && has_row,
+        'Idempotency-Key': idempotency !== undefined,
+      };
+      const wanted = Object.entries(by_rule).flatMap(([name, holds]) => (holds ? [name] : []));
+      const of_bridge = needs === 'bridge' ? /^x-(tenant-id|rukun-.*)$/ : /^$/;
+      const others = taken.filter(({ name }) => !of_bridge.test(name));
+      expect(others.map(({ name }) => name).sort(), nameOf(route)).toEqual(wanted.sort());
+      for (const { name, required } of others)
+        expect(required ?? false, name).toBe(name === 'Idempotency-Key' && idempotency?.key === 'required');
     }
   });
 
