@@ -10,7 +10,7 @@ import { DateText, Instant, queryInt } from './fields.ts';
 
 /** Lists: pages, filters, ranges, search, sort and chosen columns, all from one declaration and one round trip. */
 
-export interface Filter {
+interface ColumnFilter {
   column: SQLiteColumn;
   schema: z.ZodType;
   /** `exact`, or `range` too: `<name>_from` and `<name>_to`, both ends included. */
@@ -21,14 +21,27 @@ export interface Filter {
   toValue?: (given: never) => unknown;
 }
 
-export const exactly = (column: SQLiteColumn, schema: z.ZodType): Filter => ({ column, schema, kind: 'exact' });
-export const within = (column: SQLiteColumn, schema: z.ZodType): Filter => ({ column, schema, kind: 'range' });
+/** What isn't one column of the table. */
+interface ConditionFilter {
+  kind: 'condition';
+  schema: z.ZodType;
+  toCondition: (ctx: Context, given: never) => SQL;
+}
+
+export type Filter = ColumnFilter | ConditionFilter;
+
+export const exactly = (column: SQLiteColumn, schema: z.ZodType): ColumnFilter => ({ column, schema, kind: 'exact' });
+export const within = (column: SQLiteColumn, schema: z.ZodType): ColumnFilter => ({ column, schema, kind: 'range' });
 /** A range of instants, given as instants or as business dates of the tenant. */
-export const during = (column: SQLiteColumn): Filter => ({
+export const during = (column: SQLiteColumn): ColumnFilter => ({
   column,
   schema: z.union([DateText, Instant]),
   kind: 'instant',
 });
+export const suchThat = <S extends z.ZodType>(
+  schema: S,
+  toCondition: (ctx: Context, given: z.output<S>) => SQL,
+): ConditionFilter => ({ kind: 'condition', schema, toCondition });
 
 export interface ListDeclaration<T extends SQLiteTable> {
   table: T;
@@ -115,6 +128,10 @@ function buildQuery<T extends SQLiteTable>(declaration: ListDeclaration<T>): z.Z
   };
   if (declaration.search) shape.search = SearchTerm.optional();
   for (const [name, filter] of Object.entries(filters)) {
+    if (filter.kind === 'condition') {
+      shape[name] = filter.schema.optional();
+      continue;
+    }
     if (filter.kind !== 'instant')
       shape[name] =
         filter.fallback === undefined ? filter.schema.optional() : filter.schema.default(filter.fallback as never);
@@ -207,6 +224,8 @@ function filterConditions(
 }
 
 function filterCondition(ctx: Context, name: string, filter: Filter, query: Record<string, unknown>): SQL[] {
+  if (filter.kind === 'condition')
+    return query[name] === undefined ? [] : [filter.toCondition(ctx, query[name] as never)];
   const { column, kind } = filter;
   const toValue = (filter.toValue ?? (given => given)) as (given: unknown) => unknown;
   const [from, to] = [query[`${name}_from`], query[`${name}_to`]];
