@@ -93,6 +93,8 @@ export interface List<T extends SQLiteTable> {
   query: z.ZodObject;
   /** One page and the exact total, in one round trip. */
   readPage(ctx: Context, query: unknown, within?: Within): Promise<Page<T['$inferSelect']>>;
+  /** What the rows are that a query's filters leave, for who reads them otherwise. Undefined: all of the table's. */
+  where(ctx: Context, query: unknown): SQL | undefined;
 }
 
 export const SearchTerm = z
@@ -107,6 +109,8 @@ export function list<T extends SQLiteTable>(declaration: ListDeclaration<T>): Li
   return {
     query: buildQuery(declaration),
     readPage: (ctx, query, within) => readPage(ctx, declaration, query, within),
+    where: (ctx, query) =>
+      and(declaration.base, ...filterConditions(ctx, declaration, query as Record<string, unknown>)),
   };
 }
 

@@ -253,7 +253,7 @@ const ADMIN_ONLY = [
   /^post \/provisioning\/:id\/adopt$/,
   /^(put|patch) \/settings$/,
   / \/users/,
-  / \/audit-logs$/,
+  / \/audit-logs(\/export)?$/,
   / \/customers\/:id\/audit-logs$/,
   /^delete \/payments/,
   /^post \/(receipts|invoices)\/:id\/void$/,
