@@ -35,7 +35,7 @@ export async function answer(
 /** A file with the headers that every answer has; nothing of it where it is known already. */
 async function answerFile(c: HonoCtx, { body, headers }: Response): Promise<Response> {
   const etag = headers.get('etag');
-  if (!etag || !isKnown(c, etag)) return c.body(body, 200, Object.fromEntries(headers));
+  if (!etag || !isKnown(c, etag)) return c.newResponse(body, 200, Object.fromEntries(headers));
   await body?.cancel();
   return c.body(null, 304, { ETag: etag, 'Cache-Control': headers.get('cache-control') ?? 'no-cache' });
 }
