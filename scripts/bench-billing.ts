@@ -1,7 +1,7 @@
 import './quiet-env.ts';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { unwrap, type RukunClient } from '../client/index.ts';
-import { BenchNetwork, importSecrets, median } from './bench-network.ts';
+import { BenchNetwork, billMonth, importSecrets, median, nextMonth, pricePlans } from './bench-network.ts';
 import { makeRouterExport } from './demo-isp.ts';
 
 /**
@@ -43,25 +43,10 @@ const tell = (what: string, { round_trips, statements, rows_read, rows_written }
     `  ${what.padEnd(44)} ${round_trips} round trips, ${statements} statements, ${rows_read} rows read, ${rows_written} written, ${Math.round(ms)} ms`,
   );
 
-/** Imported plans have no price yet. */
-async function pricePlans(client: RukunClient): Promise<void> {
-  const query = { is_active: 'all' as const, per_page: 100 };
-  const plans = unwrap(await client.GET('/api/v1/service-plans', { params: { query } }));
-  for (const { id } of plans)
-    unwrap(await client.PUT('/api/v1/service-plans/{id}', { params: { path: { id } }, body: { price: 150_000 } }));
-}
-
 async function run(client: RukunClient, period: string, what: string): Promise<void> {
-  const { id } = unwrap(await client.POST('/api/v1/billing/run', { body: { period } }));
-  for (;;) {
-    const job = unwrap(await client.GET('/api/v1/jobs/{id}', { params: { path: { id } } }));
-    if (job.status === 'completed') {
-      const cost = await costOf(id);
-      tell(`${what}: ${job.succeeded} invoices`, cost, cost.duration_ms);
-      return;
-    }
-    await sleep(50);
-  }
+  const { id, succeeded } = await billMonth(client, period);
+  const cost = await costOf(id);
+  tell(`${what}: ${succeeded} invoices`, cost, cost.duration_ms);
 }
 
 async function pay(client: RukunClient): Promise<void> {
@@ -110,8 +95,7 @@ try {
   const client = await network.signUp('bench-billing');
   await importSecrets(client, makeRouterExport(CUSTOMERS));
   await pricePlans(client);
-  const month = new Date().toISOString().slice(0, 7);
-  const next = new Date(Date.parse(`${month}-01`) + 32 * 86_400_000).toISOString().slice(0, 7);
+  const next = nextMonth();
   say(`invoicing ${CUSTOMERS} customers`);
   await run(client, next, 'a month');
   await run(client, next, 'the same month again');

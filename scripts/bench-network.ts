@@ -77,10 +77,15 @@ export class BenchNetwork {
     return new BenchNetwork(worker, state_dir);
   }
 
-  async signUp(slug: string): Promise<RukunClient> {
+  /** A provider of its own, with a database of its own. */
+  async register(slug: string): Promise<void> {
     const email = `admin@${slug}.example`;
     const body = { slug, name: slug, admin_name: 'Bench', admin_email: email, admin_password: this.password };
     unwrap(await createRukunClient({ url: this.url }).POST('/api/v1/tenants', { body }));
+  }
+
+  async signUp(slug: string): Promise<RukunClient> {
+    await this.register(slug);
     return (await this.signIn(slug)).client;
   }
 
@@ -198,3 +203,27 @@ export async function importSecrets(client: RukunClient, rsc: string, router_id?
 }
 
 export const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[values.length >> 1]!;
+
+/** Imported plans have no price yet. */
+export async function pricePlans(client: RukunClient): Promise<void> {
+  const query = { is_active: 'all' as const, per_page: 100 };
+  const plans = unwrap(await client.GET('/api/v1/service-plans', { params: { query } }));
+  for (const { id } of plans)
+    unwrap(await client.PUT('/api/v1/service-plans/{id}', { params: { path: { id } }, body: { price: 150_000 } }));
+}
+
+export function nextMonth(): string {
+  const month = new Date().toISOString().slice(0, 7);
+  return new Date(Date.parse(`${month}-01`) + 32 * 86_400_000).toISOString().slice(0, 7);
+}
+
+/** Invoices all who are served; gives the job once it is done. */
+export async function billMonth(client: RukunClient, period: string) {
+  const { id } = unwrap(await client.POST('/api/v1/billing/run', { body: { period } }));
+  for (;;) {
+    const job = unwrap(await client.GET('/api/v1/jobs/{id}', { params: { path: { id } } }));
+    if (job.status === 'completed') return job;
+    if (job.finished_at) throw new Error(`the billing run ended as ${job.status}`);
+    await sleep(50);
+  }
+}

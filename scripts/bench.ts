@@ -3,9 +3,17 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { unwrap } from '../client/index.ts';
+import { unwrap, type RukunClient } from '../client/index.ts';
 import { measureSecretPrints } from '../bridge/test/measure-secrets.ts';
-import { BenchNetwork, importSecrets, waitForEntries } from './bench-network.ts';
+import {
+  BenchNetwork,
+  billMonth,
+  importSecrets,
+  median,
+  nextMonth,
+  pricePlans,
+  waitForEntries,
+} from './bench-network.ts';
 import { makeRouterExport } from './demo-isp.ts';
 
 /**
@@ -16,6 +24,7 @@ import { makeRouterExport } from './demo-isp.ts';
 
 const CUSTOMERS = 10_000;
 const REPEATS = 30;
+const SIGN_UPS = 5;
 const say = (line: string) => process.stdout.write(`${line}\n`);
 
 interface LogLine {
@@ -49,6 +58,42 @@ async function measure(url: string, token: string, route: string): Promise<Measu
   return { route, ms: times.sort((a, b) => a - b)[REPEATS >> 1]!, round_trips, rows_read };
 }
 
+/** A month's invoices and dues, and what some have paid: one of each by its path, with what else has one. */
+async function fillMoney(client: RukunClient, customer_ids: readonly string[]): Promise<string[]> {
+  await pricePlans(client);
+  const job = await billMonth(client, nextMonth());
+  const body = { amount: 100_000, payment_method: 'cash' as const };
+  for (const id of customer_ids)
+    unwrap(
+      await client.POST('/api/v1/customers/{id}/payments', {
+        params: { path: { id }, header: { 'Idempotency-Key': crypto.randomUUID() } },
+        body,
+      }),
+    );
+  const [payment] = unwrap(await client.GET('/api/v1/payments', { params: { query: { status: 'paid' } } }));
+  const [invoice] = unwrap(await client.GET('/api/v1/invoices'));
+  const [receipt] = unwrap(await client.GET('/api/v1/receipts'));
+  const bridge = unwrap(await client.POST('/api/v1/bridges', { body: { name: 'Kantor' } }));
+  return [
+    `/api/v1/payments/${payment!.id}`,
+    `/api/v1/invoices/${invoice!.id}`,
+    `/api/v1/receipts/${receipt!.id}`,
+    `/api/v1/jobs/${job.id}`,
+    `/api/v1/bridges/${bridge.id}`,
+  ];
+}
+
+/** With the password's cost of production: it is most of it. */
+async function benchSignUps(network: BenchNetwork): Promise<void> {
+  const times: number[] = [];
+  for (let i = 0; i < SIGN_UPS; i++) {
+    const began = performance.now();
+    await network.register(`bench-sign-up-${i}`);
+    times.push(performance.now() - began);
+  }
+  say(`\na provider signs up (median of ${SIGN_UPS}): ${Math.round(median(times))} ms`);
+}
+
 async function benchReads(network: BenchNetwork): Promise<void> {
   const { url } = network;
   const client = await network.signUp('bench-reads');
@@ -56,8 +101,13 @@ async function benchReads(network: BenchNetwork): Promise<void> {
   const imported = await importSecrets(client, makeRouterExport(CUSTOMERS));
   say(`import of ${imported} secrets, upload to last customer: ${Math.round(performance.now() - began)} ms`);
   const { session } = await network.signIn('bench-reads');
-  const [customer] = unwrap(await client.GET('/api/v1/customers', { params: { query: { page: 500 } } }));
+  const some = unwrap(await client.GET('/api/v1/customers', { params: { query: { page: 500 } } }));
+  const [customer] = some;
   const plan = customer!.service_plan_id;
+  const of_one = await fillMoney(
+    client,
+    some.map(({ id }) => id),
+  );
   const routes = [
     '/healthz',
     '/api/v1/auth/me',
@@ -74,8 +124,14 @@ async function benchReads(network: BenchNetwork): Promise<void> {
     `/api/v1/customers/${customer!.id}`,
     `/api/v1/customers/${customer!.id}/provisioning`,
     `/api/v1/customers/${customer!.id}/audit-logs`,
-    `/api/v1/customers/${customer!.id}/payments`,
+    ...['payments', 'plan-changes', 'tickets', 'usage'].map(name => `/api/v1/customers/${customer!.id}/${name}`),
+    '/api/v1/customers?payment_status=pending',
+    '/api/v1/customers?online=true',
+    '/api/v1/customers?device_type=onu',
+    ...of_one,
+    '/api/v1/provisioning',
     '/api/v1/payments',
+    '/api/v1/payments?page=900',
     '/api/v1/payments/stats',
     '/api/v1/receipts',
     '/api/v1/invoices',
@@ -142,11 +198,12 @@ async function runProgram(file: string, ...args: string[]): Promise<void> {
   await once(child, 'exit');
 }
 
-const network = await BenchNetwork.start(2, line => {
+const network = await BenchNetwork.start(2 + SIGN_UPS, line => {
   const entry = line.startsWith('{') ? (JSON.parse(line) as LogLine) : {};
   if (entry.request_id) log.set(entry.request_id, entry);
 });
 try {
+  await benchSignUps(network);
   await benchReads(network);
   await benchAdoption(network);
   await benchPrints();

@@ -5,6 +5,7 @@ import { loadTokenKeys } from './auth/tokens.ts';
 import { makeAmbient } from './context.ts';
 import { AppError, fromDatabaseError } from './errors.ts';
 import type { App } from './http/definition.ts';
+import { ANSWER_HEADERS } from './http/headers.ts';
 import { BEARER, OPENAPI_OPTIONS } from './http/openapi.ts';
 import { answerPage } from './http/page.ts';
 import { allowOrigins } from './http/cors.ts';
@@ -107,6 +108,8 @@ base.use('/openapi.json', limitAddress);
 
 const documented = fromHono(base, OPENAPI_OPTIONS);
 documented.registry.registerComponent('securitySchemes', 'bearer', BEARER);
+for (const [name, header] of Object.entries(ANSWER_HEADERS))
+  documented.registry.registerComponent('headers', name, header);
 for (const { method, path, endpoint } of routes)
   documented[method](path, ...(endpoint.handlers(path, method) as [never]));
 

@@ -15,7 +15,7 @@ export async function answer(
   if ('socket' in returns) return result as Response;
   const bookmark = definition.needs === 'platform' ? null : c.var.ctx.db.bookmark();
   if (bookmark) c.header('X-D1-Bookmark', bookmark);
-  if ('file' in returns || result instanceof Response) return result as Response;
+  if ('file' in returns || result instanceof Response) return answerFile(c, result as Response);
   if ('list' in returns) {
     const { rows, total, meta: more } = result as Page<unknown>;
     const data = rows.map(row => chooseFields(returns.list.parse(row), query.fields as string[] | undefined));
@@ -28,10 +28,23 @@ export async function answer(
   const body = JSON.stringify({ success: true, data });
   const etag = await makeEtag(data, body);
   if (etag) c.header('ETag', etag);
+  if (etag && isKnown(c, etag)) return c.body(null, 304);
+  return c.body(body, status, { 'Content-Type': 'application/json' });
+}
+
+/** A file with the headers that every answer has; nothing of it where it is known already. */
+async function answerFile(c: HonoCtx, { body, headers }: Response): Promise<Response> {
+  const etag = headers.get('etag');
+  if (!etag || !isKnown(c, etag)) return c.newResponse(body, 200, Object.fromEntries(headers));
+  await body?.cancel();
+  return c.body(null, 304, { ETag: etag, 'Cache-Control': headers.get('cache-control') ?? 'no-cache' });
+}
+
+/** What was read before is still so. */
+function isKnown(c: HonoCtx, etag: string): boolean {
   const known = c.req.method === 'GET' ? (c.req.header('if-none-match') ?? '').split(',') : [];
   // a proxy that compresses marks a tag as weak
-  if (etag && known.some(tag => tag.trim().replace(/^W\//, '') === etag)) return c.body(null, 304);
-  return c.body(body, status, { 'Content-Type': 'application/json' });
+  return known.some(tag => tag.trim().replace(/^W\//, '') === etag);
 }
 
 /**

@@ -114,7 +114,7 @@ export function crud<T extends RowTable, Wire extends z.ZodObject, Input extends
       id: `${plural}.update`,
       summary: `Change a ${name}`,
       needs: permissions.write,
-      body: input.partial(),
+      body: nameParts(input),
       returns: { one: row },
       errors: ['DUPLICATE_ENTRY', 'CONFLICT'],
       run: async (ctx, { params, body }) => {
@@ -132,6 +132,13 @@ export function crud<T extends RowTable, Wire extends z.ZodObject, Input extends
     }),
   };
   return { routes: routes as Crud<T>['routes'], list: pages, find, select: (ctx, id) => selectById(ctx, table, id) };
+}
+
+/** Any part of an input: `UserInput` → `UserPatch` in the document. */
+function nameParts(input: z.ZodObject): z.ZodObject {
+  const id = input.meta()?.id;
+  if (!id?.endsWith('Input')) throw new Error(`a body of a crud is named …Input: ${id}`);
+  return input.partial().meta({ id: id.replace(/Input$/, 'Patch') });
 }
 
 function selectById(ctx: Context, table: RowTable, id: string): Statement {

@@ -64,7 +64,7 @@ export type Returns =
   | { one: Schema; /** The same as a file, where the caller asks for one of this type. */ or_file?: OtherForm }
   | { list: Schema; meta?: z.ZodObject }
   | { html: ShowRefusal }
-  | { file: string[] }
+  | { file: string[]; /** It comes with an ETag, and needn't be sent again. */ has_etag?: boolean }
   /** A WebSocket of this subprotocol: what it says, and what it is told. */
   | { socket: string; sends: Schema; takes: Schema };
 

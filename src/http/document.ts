@@ -2,30 +2,9 @@ import type { OpenAPIRouteSchema } from 'chanfana';
 import { z } from 'zod';
 import { ERRORS, type ErrorCode } from '../errors.ts';
 import type { AnyDefinition, Schema } from './definition.ts';
-import { BRIDGE_HEADER, TENANT_HEADER } from '../protocol/messages.ts';
-import { NONCE_HEADER, SIGNATURE_HEADER, TIME_HEADER } from '../protocol/signature.ts';
-import { IDEMPOTENCY_HEADER } from './idempotency.ts';
 import { dataAnswer, ErrorAnswer, listAnswer } from './envelope.ts';
+import { describeAnswerHeaders, describeRefusalHeaders, describeRequestHeaders, hasEtag } from './headers.ts';
 import { mayBeAbsent } from './request.ts';
-
-const TenantHeader = z.object({
-  'X-Tenant-ID': z.string().optional().describe('Id or slug of the provider, where the host doesn’t name it.'),
-});
-
-const BridgeHeaders = z.object({
-  [TENANT_HEADER]: z.string().describe('Id of the provider.'),
-  [BRIDGE_HEADER]: z.string().describe('Id of the bridge.'),
-  [TIME_HEADER]: z.string().describe('Epoch milliseconds; newer than in any call before.'),
-  [NONCE_HEADER]: z.string().describe('Used once; the answer’s signature covers it.'),
-  [SIGNATURE_HEADER]: z.string().describe('HMAC-SHA256 with the bridge’s secret, hex.'),
-});
-
-const KeyHeader = (key: 'required' | 'optional') =>
-  z.object({
-    [IDEMPOTENCY_HEADER]: (key === 'required' ? z.string() : z.string().optional()).describe(
-      'The same key and body within 24 hours does nothing more, and gives the same answer; another body is a 409.',
-    ),
-  });
 
 const BINARY = { type: 'string', format: 'binary' };
 
@@ -39,8 +18,10 @@ const MEDIA = {
   multipart: 'multipart/form-data',
 } as const;
 
-function describeSuccess({ returns, status = 200 }: AnyDefinition) {
-  const done = (content: Record<string, unknown>) => ({ [status]: { description: 'Done.', content } });
+function describeSuccess(definition: AnyDefinition) {
+  const { returns, status = 200 } = definition;
+  const headers = describeAnswerHeaders(definition);
+  const done = (content: Record<string, unknown>) => ({ [status]: { description: 'Done.', headers, content } });
   if ('file' in returns) return done(Object.fromEntries(returns.file.map(type => [type, { schema: BINARY }])));
   if ('html' in returns) return done(HTML);
   if ('list' in returns) return done(json(listAnswer(returns.list, returns.meta)));
@@ -75,11 +56,14 @@ export function describe(definition: AnyDefinition, params: Schema | null, metho
     String(refused),
     {
       description: list.map(code => `${code}: ${ERRORS[code].message}`).join(' · '),
+      headers: describeRefusalHeaders(refused),
       content: 'html' in returns ? HTML : json(ErrorAnswer),
     },
   ]);
-  const has_etag = method === 'get' && 'one' in returns && 'updated_at' in ((returns.one as z.ZodObject).shape ?? {});
-  const unchanged = has_etag ? { 304: { description: 'Still what If-None-Match names.' } } : {};
+  const unchanged =
+    method === 'get' && hasEtag(definition)
+      ? { 304: { description: 'Still what If-None-Match names.', headers: describeAnswerHeaders(definition) } }
+      : {};
   return {
     operationId: definition.id,
     summary: definition.summary,
@@ -90,9 +74,7 @@ export function describe(definition: AnyDefinition, params: Schema | null, metho
     security: ['platform', 'public', 'bridge'].includes(needs) ? [] : [{ bearer: [] }],
     request: {
       ...(params && { params }),
-      ...(needs === 'public' && !definition.tenantOf && { headers: TenantHeader }),
-      ...(needs === 'bridge' && { headers: BridgeHeaders }),
-      ...(definition.idempotency && { headers: KeyHeader(definition.idempotency.key) }),
+      headers: describeRequestHeaders(definition, method),
       ...(definition.query && { query: definition.query }),
       ...(body && { body: { required: !mayBeAbsent(definition), content: { [MEDIA[accepts]]: { schema: body } } } }),
     },

@@ -22,6 +22,9 @@ export const line = (max = 200) => text(max, NAME);
 /** What stands in answers where a secret is. */
 export const MASK = '••••••••';
 
+/** The mask, or nothing. A union: of a literal that may be null the document would leave the null out. */
+export const Masked = z.union([z.literal(MASK), z.null()]);
+
 /** A secret that people choose: kept to the letter, and never what we show in its place. */
 export const secretText = (max: number) =>
   z

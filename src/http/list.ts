@@ -10,7 +10,7 @@ import { DateText, Instant, queryInt } from './fields.ts';
 
 /** Lists: pages, filters, ranges, search, sort and chosen columns, all from one declaration and one round trip. */
 
-export interface Filter {
+interface ColumnFilter {
   column: SQLiteColumn;
   schema: z.ZodType;
   /** `exact`, or `range` too: `<name>_from` and `<name>_to`, both ends included. */
@@ -21,14 +21,27 @@ export interface Filter {
   toValue?: (given: never) => unknown;
 }
 
-export const exactly = (column: SQLiteColumn, schema: z.ZodType): Filter => ({ column, schema, kind: 'exact' });
-export const within = (column: SQLiteColumn, schema: z.ZodType): Filter => ({ column, schema, kind: 'range' });
+/** What isn't one column of the table. */
+interface ConditionFilter {
+  kind: 'condition';
+  schema: z.ZodType;
+  toCondition: (ctx: Context, given: never) => SQL;
+}
+
+export type Filter = ColumnFilter | ConditionFilter;
+
+export const exactly = (column: SQLiteColumn, schema: z.ZodType): ColumnFilter => ({ column, schema, kind: 'exact' });
+export const within = (column: SQLiteColumn, schema: z.ZodType): ColumnFilter => ({ column, schema, kind: 'range' });
 /** A range of instants, given as instants or as business dates of the tenant. */
-export const during = (column: SQLiteColumn): Filter => ({
+export const during = (column: SQLiteColumn): ColumnFilter => ({
   column,
   schema: z.union([DateText, Instant]),
   kind: 'instant',
 });
+export const suchThat = <S extends z.ZodType>(
+  schema: S,
+  toCondition: (ctx: Context, given: z.output<S>) => SQL,
+): ConditionFilter => ({ kind: 'condition', schema, toCondition });
 
 export interface ListDeclaration<T extends SQLiteTable> {
   table: T;
@@ -80,6 +93,8 @@ export interface List<T extends SQLiteTable> {
   query: z.ZodObject;
   /** One page and the exact total, in one round trip. */
   readPage(ctx: Context, query: unknown, within?: Within): Promise<Page<T['$inferSelect']>>;
+  /** What the rows are that a query's filters leave, for who reads them otherwise. Undefined: all of the table's. */
+  where(ctx: Context, query: unknown): SQL | undefined;
 }
 
 export const SearchTerm = z
@@ -94,6 +109,8 @@ export function list<T extends SQLiteTable>(declaration: ListDeclaration<T>): Li
   return {
     query: buildQuery(declaration),
     readPage: (ctx, query, within) => readPage(ctx, declaration, query, within),
+    where: (ctx, query) =>
+      and(declaration.base, ...filterConditions(ctx, declaration, query as Record<string, unknown>)),
   };
 }
 
@@ -115,6 +132,10 @@ function buildQuery<T extends SQLiteTable>(declaration: ListDeclaration<T>): z.Z
   };
   if (declaration.search) shape.search = SearchTerm.optional();
   for (const [name, filter] of Object.entries(filters)) {
+    if (filter.kind === 'condition') {
+      shape[name] = filter.schema.optional();
+      continue;
+    }
     if (filter.kind !== 'instant')
       shape[name] =
         filter.fallback === undefined ? filter.schema.optional() : filter.schema.default(filter.fallback as never);
@@ -207,6 +228,8 @@ function filterConditions(
 }
 
 function filterCondition(ctx: Context, name: string, filter: Filter, query: Record<string, unknown>): SQL[] {
+  if (filter.kind === 'condition')
+    return query[name] === undefined ? [] : [filter.toCondition(ctx, query[name] as never)];
   const { column, kind } = filter;
   const toValue = (filter.toValue ?? (given => given)) as (given: unknown) => unknown;
   const [from, to] = [query[`${name}_from`], query[`${name}_to`]];

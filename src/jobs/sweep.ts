@@ -1,8 +1,8 @@
-import { and, eq, inArray, isNull, lt, sql } from 'drizzle-orm';
+import { and, eq, gte, inArray, isNull, lt, sql } from 'drizzle-orm';
 import type { Ambient, Context } from '../context.ts';
 import { commit } from '../db/commit.ts';
 import { IDEMPOTENCY_MS, runTogether } from '../db/session.ts';
-import { announce } from '../events/announce.ts';
+import { announce, wakeHub } from '../events/announce.ts';
 import { toIso } from '../lib/time.ts';
 import { selectDueRouters } from '../provisioning/apply.ts';
 import { BRIDGE_SILENT_AFTER_MS, loseBridge } from '../provisioning/observe.ts';
@@ -21,10 +21,13 @@ import { TENANT_SCHEMA_VERSION } from '../tenancy/tenant-schema.ts';
 
 /** The slow round that finds what lost messages and crashes left. It writes nothing for a tenant with nothing to do. */
 
+/** For so long a provider that is no longer served is looked after: its hub may hold the directory's row for a while. */
+const ENDED_LATELY_MS = 30 * 60_000;
+
 export async function sweep(ambient: Ambient): Promise<void> {
   await settleHalfDoneSignUps(ambient);
   const db = await openDirectory(ambient.env);
-  const [behind, active] = await runTogether(db, [
+  const [behind, active, ended] = await runTogether(db, [
     db.orm
       .select({ id: tenants.id })
       .from(tenants)
@@ -33,7 +36,17 @@ export async function sweep(ambient: Ambient): Promise<void> {
       .select({ id: tenants.id, timezone: tenants.timezone, daily_done_on: tenants.daily_done_on })
       .from(tenants)
       .where(eq(tenants.status, 'active')),
+    db.orm
+      .select({ id: tenants.id, slug: tenants.slug })
+      .from(tenants)
+      .where(
+        and(
+          inArray(tenants.status, ['suspended', 'pending_deletion', 'deleted']),
+          gte(tenants.updated_at, toIso(ambient.now - ENDED_LATELY_MS)),
+        ),
+      ),
   ]);
+  for (const tenant of ended) wakeHub(ambient, tenant);
   await send(ambient, [
     ...behind.map(({ id }): JobMessage => ({ tenant_id: id, kind: 'migrate' })),
     ...active

@@ -1,3 +1,4 @@
+import { generateKeyPairSync } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
@@ -8,6 +9,15 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { connectLive, createRukunClient, signIn, unwrap, type RukunClient, type Schemas } from '../../client/index.ts';
 import { makeSecrets } from '../../scripts/keys.ts';
 import { buildWorker, serveWorker, type LocalWorker, WIDE_LIMITS } from '../../scripts/local-worker.ts';
+import { BRIDGE_HEADER, REPORT_PATH, type RouterMeasurement, TENANT_HEADER } from '../../src/protocol/messages.ts';
+import {
+  BODY_HASH_HEADER,
+  hashText,
+  NONCE_HEADER,
+  SIGNATURE_HEADER,
+  signRequest,
+  TIME_HEADER,
+} from '../../src/protocol/signature.ts';
 
 /** The page at /live as a browser shows it, on the built Worker, with a network in between that can be cut. */
 
@@ -103,6 +113,36 @@ const pay = async (id: string, amount: number) =>
     }),
   );
 
+/** A bridge of the provider: it enrols as one does, and tells what it saw of one router. */
+async function enrolBridge(): Promise<(router_id: string, seen: Partial<RouterMeasurement>) => Promise<void>> {
+  const { id } = unwrap(await api.POST('/api/v1/bridges', { body: { name: 'Kantor' } }));
+  const { token } = unwrap(await api.POST('/api/v1/bridges/{id}/enroll', { params: { path: { id } } }));
+  const { x, y } = generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey.export({ format: 'jwk' });
+  const public_key = { kty: 'EC' as const, crv: 'P-256' as const, x: x!, y: y! };
+  const enrolment = { body: { token, public_key, version: '1' } };
+  const { signing_secret, tenant_id } = unwrap(await api.POST('/api/v1/bridges/enroll', enrolment));
+  let number = 0;
+  return async (router_id, seen) => {
+    const facts = { identity: null, board_name: null, version: null, uptime_seconds: null, pools: null, lines: null };
+    const router = { router_id, status: 'online', error: null, latency_ms: null, ...facts, ...seen };
+    const batch = { spool_id: id, number: ++number, measured_at_ms: Date.now(), routers: [router], devices: [] };
+    const body = JSON.stringify({ version: '1', watched_tag: null, batch, batches_waiting: 0 });
+    const [time_ms, nonce] = [Date.now(), crypto.randomUUID()];
+    const said = { time_ms, nonce, method: 'POST', path: REPORT_PATH, body };
+    const headers = {
+      'content-type': 'application/json',
+      [TENANT_HEADER]: tenant_id,
+      [BRIDGE_HEADER]: id,
+      [TIME_HEADER]: String(time_ms),
+      [NONCE_HEADER]: nonce,
+      [BODY_HASH_HEADER]: await hashText(body),
+      [SIGNATURE_HEADER]: await signRequest(signing_secret, said),
+    };
+    const { status } = await fetch(worker.url + REPORT_PATH, { method: 'POST', headers, body });
+    expect(status).toBe(200);
+  };
+}
+
 /** An ISP with two customers that are served and three that wait, one due and some money of today. */
 async function fillProvider(url: string): Promise<void> {
   const sign_up = {
@@ -167,14 +207,15 @@ const origin = (host = 'melati.localhost') => `http://${host}:${network.port}`;
 
 interface PageOptions {
   locale?: string;
+  colorScheme?: 'light' | 'dark';
   width?: number;
   reducedMotion?: 'reduce';
   /** What waits fifteen seconds for an answer waits one. */
   hurries?: boolean;
 }
 
-async function openPage({ locale = 'id-ID', width = 1280, reducedMotion, hurries }: PageOptions = {}): Promise<void> {
-  context = await browser.newContext({ locale, reducedMotion, viewport: { width, height: 800 } });
+async function openPage({ locale = 'id-ID', width = 1280, hurries, ...looks }: PageOptions = {}): Promise<void> {
+  context = await browser.newContext({ locale, ...looks, viewport: { width, height: 800 } });
   page = await context.newPage();
   page.setDefaultTimeout(20_000);
   if (hurries)
@@ -233,6 +274,35 @@ const findBrokenFigures = `[...document.querySelectorAll('[data-figure]')].filte
   const { left, right } = range.getBoundingClientRect();
   return range.getClientRects().length > 1 || left < card.left + 5 || right > card.right - 5;
 }).map(node => node.dataset.figure)`;
+
+/** What of its text stands out less from what is behind it than WCAG asks (4.5 : 1, large text 3 : 1), and how far. */
+const findFaintText = `(() => {
+  const read = text => {
+    const [r, g, b, alpha = 1] = text.match(/[\\d.]+(?:e-?\\d+)?/g).map(Number);
+    const scale = text.startsWith('color(') ? 1 : 255;
+    return { rgb: [r / scale, g / scale, b / scale], alpha };
+  };
+  const over = (front, back) => front.rgb.map((part, at) => part * front.alpha + back[at] * (1 - front.alpha));
+  const behind = node => {
+    if (!node) return [1, 1, 1];
+    const own = read(getComputedStyle(node).backgroundColor);
+    return own.alpha === 1 ? own.rgb : over(own, behind(node.parentElement));
+  };
+  const linear = part => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4);
+  const light = ([r, g, b]) => 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b);
+  const texts = [...document.querySelectorAll('body *')].filter(
+    node => node.checkVisibility() && [...node.childNodes].some(child => child.nodeType === 3 && child.data.trim()),
+  );
+  const faint = texts.flatMap(node => {
+    const { color, fontSize, fontWeight } = getComputedStyle(node);
+    const back = behind(node);
+    const [less, more] = [light(over(read(color), back)), light(back)].sort((a, b) => a - b);
+    const is_large = parseFloat(fontSize) >= (fontWeight >= 700 ? 18.66 : 24);
+    const contrast = (more + 0.05) / (less + 0.05);
+    return contrast < (is_large ? 3 : 4.5) ? [node.className + ' ' + node.innerText + ' ' + contrast.toFixed(2)] : [];
+  });
+  return { faint, texts: texts.length, page: light(behind(document.body)) };
+})()`;
 
 /** The access token that the tab keeps counts as old: a reload renews it. */
 const endFreshness = () =>
@@ -495,6 +565,58 @@ describe.skipIf(is_missing && !process.env.CI)('the dashboard', () => {
     await page.goto(`${origin()}/live`);
     await fillForm(ADMIN);
     await connection('open');
+  });
+
+  it('shows a router that goes away and comes back as it happens, and what its lines move', async () => {
+    const tellOf = await enrolBridge();
+    const access = { name: 'Gerbang', host: '10.0.0.1', username: 'rukun', password: 'rahasia-router' };
+    const { id } = unwrap(await api.POST('/api/v1/routers', { body: access }));
+    await signInOnPage();
+    const row = page.locator('.routers li');
+    const showsRouter = (state: string, text: string) =>
+      expect
+        .poll(async () => [await row.getAttribute('class'), await row.innerText()], { timeout: 20_000 })
+        .toEqual([state, expect.stringContaining(text)]);
+    await showsRouter('unknown', 'Belum diketahui');
+    await tellOf(id, { status: 'online', latency_ms: 3, lines: [] });
+    await showsRouter('online', 'Terhubung');
+    await showsRouter('online', '0 pelanggan online');
+    await tellOf(id, { status: 'offline', error: 'connect ETIMEDOUT' });
+    await showsRouter('offline', 'Terputus');
+    await showsRouter('offline', 'ETIMEDOUT');
+    // what it moved before says nothing of now
+    expect(await row.innerText()).not.toContain('pelanggan online');
+    await shows('alerts', '1');
+    await tellOf(id, { status: 'online', latency_ms: 3 });
+    await showsRouter('online', 'Terhubung');
+    expect(await row.innerText()).not.toContain('ETIMEDOUT');
+    await shows('alerts', '0');
+  });
+
+  it.each([
+    ['light', 0.8, 1],
+    ['dark', 0, 0.05],
+  ] as const)('can be read on a %s screen: form, board and what is wrong', async (colorScheme, darkest, lightest) => {
+    expected = /status of 401/;
+    await openPage({ colorScheme, reducedMotion: 'reduce' });
+    const isLegible = async (least: number) => {
+      const { faint, texts, page: brightness } = await page.evaluate<{ faint: string[]; texts: number; page: number }>(findFaintText); // prettier-ignore
+      expect(faint).toEqual([]);
+      expect(texts).toBeGreaterThan(least);
+      expect(brightness).toBeGreaterThanOrEqual(darkest);
+      expect(brightness).toBeLessThanOrEqual(lightest);
+    };
+    await page.goto(`${origin()}/live`);
+    await fillForm({ ...ADMIN, password: 'salah' });
+    await page.waitForSelector('text=E-mail atau kata sandi salah.');
+    await isLegible(5);
+    await fillForm(ADMIN);
+    await connection('open');
+    await page.waitForSelector('.routers li');
+    await addCustomer('Joko Rahayu');
+    await tells('Joko Rahayu');
+    await isLegible(20);
+    if (process.env.SHOTS) await page.screenshot({ path: `${process.env.SHOTS}/${colorScheme}.png`, fullPage: true });
   });
 
   it.each(['id-ID', 'en-US'])('fits the smallest phone (%s)', async locale => {

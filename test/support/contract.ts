@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { ERRORS, type ErrorCode } from '../../src/errors.ts';
 import { API_BASE, type Route } from '../../src/http/resource.ts';
 import { equalSignatures, NONCE_HEADER, SIGNATURE_HEADER, signAnswer } from '../../src/protocol/signature.ts';
+import { findBreach, type PublishedDocument, readPublished } from './published.ts';
 import { type Answer, type CallOptions, newAddress, readAnswer, type SignedParts, type TestBridge } from './world.ts';
 
 /** What the contract tests need of every route alike: its name, a path, a body that fits, and a call that judges. */
@@ -45,7 +46,7 @@ interface JsonSchema {
   minimum?: number;
 }
 
-interface Field {
+export interface Field {
   name: string;
   schema: JsonSchema;
   is_required: boolean;
@@ -103,12 +104,13 @@ const KNOWN: Record<string, unknown> = {
 };
 
 /** What a field of this name is the id of, by the first part of its path. */
-const REFERENCES: Record<string, string> = {
+export const REFERENCES: Record<string, string> = {
   router_id: 'routers',
   bridge_id: 'bridges',
   service_plan_id: 'service-plans',
   zone_id: 'zones',
   customer_id: 'customers',
+  parent_device_id: 'devices',
 };
 
 function sampleOf(name: string, schema: JsonSchema): unknown {
@@ -177,30 +179,28 @@ async function readWhole(body: BodyInit | undefined): Promise<string> {
   return body === undefined ? '' : new Response(body).text();
 }
 
-interface Document {
-  paths: Record<string, Record<string, { operationId: string; responses: Record<string, unknown> }>>;
-}
+const readDocumentText = async () => (await SELF.fetch('http://rukun.test/openapi.json')).text();
 
-export async function readDocument(): Promise<Document> {
-  return (await SELF.fetch('http://rukun.test/openapi.json')).json();
+export async function readDocument(): Promise<PublishedDocument> {
+  return JSON.parse(await readDocumentText()) as PublishedDocument;
 }
 
 export const documentPath = (path: string) => path.replace(/:(\w+)/g, '{$1}');
 
 /**
- * Asks routes, and collects what is wrong with any answer whatever the test is about: an undeclared status, a 500,
- * an error without its request id.
+ * Asks routes, and collects what is wrong with any answer whatever the test is about: what the document doesn't
+ * declare (status, code, body), a 500, an error without its request id.
  */
 export class Asker {
   readonly complaints: string[] = [];
-  readonly document: Document;
+  private readonly published: ReturnType<typeof readPublished>;
 
-  constructor(document: Document) {
-    this.document = document;
+  constructor(published: ReturnType<typeof readPublished>) {
+    this.published = published;
   }
 
   static async make(): Promise<Asker> {
-    return new Asker(await readDocument());
+    return new Asker(readPublished(await readDocumentText()));
   }
 
   async ask(route: Route, options: AskOptions = {}): Promise<Answer> {
@@ -249,8 +249,11 @@ export class Asker {
   }
 
   private judge(route: Route, answer: Answer): void {
-    const declared = this.document.paths[documentPath(route.path)]?.[route.method]?.responses ?? {};
-    this.expect(String(answer.status) in declared, route, 'a status that the document does not declare', answer);
+    const declared = this.published.document.paths[documentPath(route.path)]?.[route.method]?.responses ?? {};
+    const promised = declared[answer.status];
+    this.expect(promised !== undefined, route, 'a status that the document does not declare', answer);
+    const breach = promised ? findBreach(this.published, promised, answer) : null;
+    this.expect(breach === null, route, breach ?? '', answer);
     this.expect(answer.status !== 500, route, 'an internal error', answer);
     const request_id = answer.headers.get('x-request-id');
     this.expect(!!request_id, route, 'no X-Request-Id', answer);

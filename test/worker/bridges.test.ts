@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { TestTenant } from '../support/world.ts';
+import { TestBridge, TestTenant } from '../support/world.ts';
 
 /** Where a bridge may be: a host name of its own behind a tunnel; loopback only in development. */
 
@@ -33,4 +33,38 @@ test('the address of a bridge is a tunnel’s host name, and nothing inside some
     expect([status, Object.keys(error?.details ?? {})], url).toEqual([400, ['url']]);
   }
   expect(await tenant.get('/bridges')).toHaveLength(3);
+});
+
+test('who is online is what the bridge last told of the line’s router; where it told of no lines, nobody knows', async () => {
+  const tenant = await TestTenant.signUp();
+  const bridge = await TestBridge.enrol(tenant);
+  const access = { host: '10.0.0.1', username: 'api', password: 'rahasia-router', bridge_id: bridge.id };
+  const router = await tenant.post('/routers', { ...access, name: 'Menara' });
+  const plan = await tenant.addPlan();
+  const [siti, budi] = [await tenant.addCustomer(plan.id), await tenant.addCustomer(plan.id)];
+  let number = 0;
+  const tell = async (status: string, names: string[] | null) => {
+    const traffic = { session_id: '1', address: null, uptime_seconds: 60, interval_seconds: 60, upload_bytes: 1, download_bytes: 1 }; // prettier-ignore
+    const facts = { identity: null, board_name: null, version: null, uptime_seconds: null, pools: null };
+    const lines = names?.map(name => ({ name, ...traffic })) ?? null;
+    const seen = { router_id: router.id, status, error: null, latency_ms: 1, ...facts, lines };
+    const measured_at_ms = Date.now() + ++number;
+    const batch = { spool_id: bridge.id, number, measured_at_ms, routers: [seen], devices: [] };
+    expect((await bridge.report({ batch })).status).toBe(200);
+  };
+  const found = async (online: boolean) =>
+    (await tenant.get('/customers', { online, sort: 'created_at' })).map((each: { id: string }) => each.id);
+  const shows = async (online: string[], offline: string[]) =>
+    expect([await found(true), await found(false)]).toEqual([online, offline]);
+  await shows([], []);
+  await tell('online', [siti.pppoe_username, 'tak-dikenal']);
+  await shows([siti.id], [budi.id]);
+  await tell('online', [budi.pppoe_username, siti.pppoe_username]);
+  await shows([siti.id, budi.id], []);
+  await tell('online', []);
+  await shows([], [siti.id, budi.id]);
+  await tell('offline', null);
+  await shows([], []);
+  await tell('online', [budi.pppoe_username]);
+  await shows([budi.id], [siti.id]);
 });

@@ -1,6 +1,7 @@
 import { env, SELF } from 'cloudflare:test';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import type { ZodObject } from 'zod';
 import { routes } from '../../src/app.ts';
 import { PERMISSIONS, ROLES, type Role, roleMay, type Permission } from '../../src/auth/permissions.ts';
 import { API_BASE, type Route } from '../../src/http/resource.ts';
@@ -11,6 +12,7 @@ import {
   Asker,
   CONTENT_TYPE,
   documentPath,
+  type Field,
   fieldsOf,
   fillPath,
   fittingBody,
@@ -22,6 +24,7 @@ import {
   mostBytes,
   nameOf,
   readDocument,
+  REFERENCES,
   sampleBatch,
   sampleBody,
   stringFields,
@@ -250,7 +253,7 @@ const ADMIN_ONLY = [
   /^post \/provisioning\/:id\/adopt$/,
   /^(put|patch) \/settings$/,
   / \/users/,
-  / \/audit-logs$/,
+  / \/audit-logs(\/export)?$/,
   / \/customers\/:id\/audit-logs$/,
   /^delete \/payments/,
   /^post \/(receipts|invoices)\/:id\/void$/,
@@ -542,6 +545,93 @@ describe('what may be asked', () => {
   });
 });
 
+/** What a POST needs by the published document: the fields that it calls required, each with its schema. */
+async function readRequired(): Promise<{ route: Route; required: string[] }[]> {
+  const { paths, components } = await readDocument();
+  return json_routes.flatMap(route => {
+    if (route.method !== 'post' || isOfBridge(route)) return [];
+    const { schema } = paths[documentPath(route.path)]!.post!.requestBody!.content['application/json']!;
+    const { required = [] } = schema.$ref ? components.schemas[schema.$ref.split('/').at(-1)!]! : schema;
+    return required.length > 0 ? [{ route, required }] : [];
+  });
+}
+
+describe('what must be given', () => {
+  test('P09 a request that lacks a required field is refused and names it, for every entity; nothing is stored', async () => {
+    const { asker, tenant, as } = await makeWorld();
+    const ids = await addRows(tenant);
+    const known = await readRequired();
+    expect(known.map(({ route }) => route.path.slice(API_BASE.length))).toEqual(
+      expect.arrayContaining(['/customers', '/service-plans', '/zones', '/routers', '/bridges', '/users', '/devices', '/ip-pools', '/payments', '/invoices', '/tenants']), // prettier-ignore
+    );
+    const some = fc
+      .constantFrom(...known)
+      .chain(({ route, required }) =>
+        fc.tuple(fc.constant(route), fc.subarray(required, { minLength: 1 }), fc.constantFrom(undefined, null)),
+      );
+    // each field by itself first: none is missed by chance
+    const each = known.flatMap(({ route, required }) =>
+      required.map((field): [[Route, string[], undefined]] => [[route, [field], undefined]]),
+    );
+    const databases = [await tenant.database(), env.DIRECTORY_DB];
+    const before = await Promise.all(databases.map(dumpDatabase));
+    await fc.assert(
+      fc.asyncProperty(some, async ([route, fields, lacking]) => {
+        const body: Record<string, unknown> = sampleBody(route, ids);
+        for (const field of fields) body[field] = lacking;
+        const path = fillPath(route.path, idFor(route, ids));
+        const answer = await asker.ask(route, { ...as(route), path, body: JSON.stringify(body) });
+        const named = Object.keys(answer.error?.details ?? {}).sort();
+        expect([answer.status, named], nameOf(route)).toEqual([400, [...fields].sort()]);
+        expect(asker.complaints).toEqual([]);
+      }),
+      { numRuns: 100 + each.length, examples: each },
+    );
+    expect(await Promise.all(databases.map(dumpDatabase))).toEqual(before);
+  });
+
+  test('P13 a reference to nothing, or to another kind of thing, is refused and named, wherever one is taken', async () => {
+    const { asker, tenant, as } = await makeWorld();
+    const ids = await addRows(tenant);
+    const taken = json_routes.flatMap(route => {
+      if (route.method === 'patch' || isOfBridge(route)) return [];
+      const isId = ({ format, anyOf }: Field['schema']): boolean => format === 'uuid' || (anyOf?.some(isId) ?? false);
+      const fields = fieldsOf(route).filter(({ schema }) => isId(schema));
+      return fields.map(({ name }) => ({ route, name }));
+    });
+    // a new reference says in test/support/contract.ts of what it is
+    expect(taken.map(({ name }) => name).filter(name => !(name in REFERENCES))).toEqual([]);
+    expect(taken.length).toBeGreaterThan(12);
+    const others = (name: string) => Object.entries(ids).flatMap(([kind, id]) => (kind === REFERENCES[name] ? [] : [id])); // prettier-ignore
+    const some = fc
+      .constantFrom(...taken)
+      .chain(({ route, name }) =>
+        fc.tuple(fc.constant(route), fc.constant(name), fc.oneof(fc.uuid(), fc.constantFrom(...others(name)))),
+      );
+    const database = await tenant.database();
+    const dump = async () => {
+      // a code that was taken for a customer stays so
+      const { sequences: _, ...rows } = await dumpDatabase(database);
+      return rows;
+    };
+    const before = await dump();
+    await fc.assert(
+      fc.asyncProperty(some, async ([route, name, id]) => {
+        const body = JSON.stringify({ ...sampleBody(route, ids), [name]: id });
+        const answer = await asker.ask(route, { ...as(route), path: fillPath(route.path, idFor(route, ids)), body });
+        const said = [answer.status, ...Object.keys(answer.error?.details ?? {})];
+        expect(said, `${nameOf(route)}: ${answer.text}`).toEqual([400, name]);
+        expect(asker.complaints).toEqual([]);
+      }),
+      {
+        numRuns: 100 + taken.length,
+        examples: taken.map(({ route, name }) => [[route, name, crypto.randomUUID()]]),
+      },
+    );
+    expect(await dump()).toEqual(before);
+  });
+});
+
 /** A body that doesn't say beforehand how long it is. */
 function streamOf(length: number): ReadableStream {
   let left = length;
@@ -753,6 +843,41 @@ describe('the document and the rest of the root', () => {
       expect(declared, nameOf(route)).toEqual(
         expect.arrayContaining([...always, ...closed_ones, ...(body ? [413, 415] : [])].map(String)),
       );
+    }
+  });
+
+  test('every JSON body has a name in the document, and a PUT’s another one than the POST’s', async () => {
+    const { paths } = await readDocument();
+    const nameOfBody = (path: string, method: string) => {
+      const { $ref } = paths[documentPath(path)]?.[method]?.requestBody?.content['application/json']?.schema ?? {};
+      return $ref?.split('/').at(-1);
+    };
+    for (const { method, path } of json_routes) expect(nameOfBody(path, method), `${method} ${path}`).toBeTruthy();
+    expect([nameOfBody(`${API_BASE}/users`, 'post'), nameOfBody(`${API_BASE}/users/:id`, 'patch')]).toEqual(['UserInput', 'UserPatch']); // prettier-ignore
+  });
+
+  test('every route declares the headers that it takes, and asks for none but a key and a signature', async () => {
+    const { paths } = await readDocument();
+    for (const route of routes) {
+      const { needs, returns, idempotency } = route.endpoint.definition;
+      const { parameters = [] } = paths[documentPath(route.path)]![route.method]!;
+      const taken = parameters.filter(parameter => parameter.in === 'header');
+      const { shape } = 'one' in returns ? (returns.one as ZodObject) : { shape: {} };
+      const [has_row, is_read] = [shape !== undefined && 'updated_at' in shape, route.method === 'get'];
+      const by_rule = {
+        'X-Request-Id': true,
+        'X-Tenant-ID': !['platform', 'bridge'].includes(needs),
+        'X-D1-Bookmark': is_read && needs !== 'platform' && !('html' in returns || 'socket' in returns),
+        'If-None-Match': is_read && (has_row || route.path.endsWith('/photos/:kind')),
+        'If-Match': ['put', 'patch'].includes(route.method) && has_row,
+        'Idempotency-Key': idempotency !== undefined,
+      };
+      const wanted = Object.entries(by_rule).flatMap(([name, holds]) => (holds ? [name] : []));
+      const of_bridge = needs === 'bridge' ? /^x-(tenant-id|rukun-.*)$/ : /^$/;
+      const others = taken.filter(({ name }) => !of_bridge.test(name));
+      expect(others.map(({ name }) => name).sort(), nameOf(route)).toEqual(wanted.sort());
+      for (const { name, required } of others)
+        expect(required ?? false, name).toBe(name === 'Idempotency-Key' && idempotency?.key === 'required');
     }
   });
 

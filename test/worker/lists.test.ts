@@ -181,6 +181,7 @@ async function seedCustomers(count = 60): Promise<Seeded> {
     due_day: pick([1, 5, 15, 31], i + (i >> 1)),
     billing_type: pick(['prepaid', 'postpaid'], i >> 1),
     connection_type: pick(['pppoe', 'pppoe', 'hotspot', 'static'], i + (i >> 4)),
+    pppoe_username: i % 11 === 10 ? null : `line-${i}`,
     installation_date: pick(['2026-01-01', '2026-01-31', '2026-02-01', null], i + (i >> 2)),
     last_payment_date: pick(['2025-12-31', '2026-02-28', null], i + (i >> 3)),
     outstanding_balance: pick([0, 0, 150_000, 300_000, -5], i * 3 + (i >> 2)),
@@ -192,7 +193,32 @@ async function seedCustomers(count = 60): Promise<Seeded> {
     deleted_at: i % 9 === 8 ? START : null,
   }));
   await insertRows(tenant, 'customers', rows);
+  const owned = rows.filter((_, i) => i % 4 < 2);
+  await insertRows(tenant, 'devices', owned.map(({ id }, i) => ({ id: crypto.randomUUID(), device_name: `CPE ${i}`, device_type: pick(['onu', 'onu', 'router'], i), customer_id: i % 5 === 4 ? null : id, created_at: START, updated_at: START }))); // prettier-ignore
+  await insertLines(tenant, routers as [string, string], count);
   return { tenant, plans, zones, routers };
+}
+
+/** The first router was measured just now, in two parts, and before with everybody; the second is away. */
+async function insertLines(tenant: TestTenant, [near, away]: [string, string], count: number): Promise<void> {
+  const now = Date.now();
+  const rows = [
+    { router_id: near, measured_at: now - 300_000, part: 0, keeps: () => true },
+    { router_id: near, measured_at: now, part: 0, keeps: (i: number) => i % 4 === 0 },
+    { router_id: near, measured_at: now, part: 1, keeps: (i: number) => i % 4 === 1 },
+    { router_id: away, measured_at: now, part: 0, keeps: () => true },
+  ].map(({ keeps, ...row }) => {
+    const lines = Array.from({ length: count }, (_, i) => i).filter(keeps);
+    return { ...row, spool_id: 'a', number: row.measured_at, lines: JSON.stringify(lines.map(i => ({ name: `line-${i}` }))) }; // prettier-ignore
+  });
+  await insertRows(tenant, 'line_measurements', rows);
+  await query(tenant, `UPDATE routers SET status = CASE id WHEN ? THEN 'online' ELSE 'offline' END`, near);
+}
+
+/** Whether a line of `insertLines` was there; null where nobody knows. */
+function wasOnline({ router_id, connection_type, status, pppoe_username }: Row, near: string): boolean | null {
+  if (router_id !== near || connection_type !== 'pppoe') return null;
+  return status !== 'terminated' && Number(pppoe_username?.slice(5) ?? 3) % 4 < 2;
 }
 
 const ascii = (text: string) => text.replace(/[A-Z]/g, letter => letter.toLowerCase());
@@ -212,6 +238,14 @@ const customerModel = (rows: Row[], { plans, zones, routers }: Seeded): Model =>
     fc.oneof(exact('installation_date', ['2026-01-31', '2026-02-02']), range('installation_date', ['2026-01-01', '2026-01-02', '2026-02-01', '0001-01-01', '9999-12-31'])), // prettier-ignore
     fc.oneof(exact('last_payment_date', ['2025-12-31']), range('last_payment_date', ['2025-12-31', '2026-01-01', '2026-02-28'])), // prettier-ignore
     exact('payment_status', ['paid', 'pending', 'overdue']),
+    fc.boolean().map(online => ({
+      params: { online: String(online) },
+      keeps: row => wasOnline(row, routers[0]!) === online,
+    })),
+    fc.constantFrom('onu', 'router', 'olt').map(device_type => ({
+      params: { device_type },
+      keeps: row => row.device_types.split(',').includes(device_type),
+    })),
     fc.oneof(exact('outstanding_balance', [0, 150_000]), range('outstanding_balance', [-5, -4, 0, 1, 150_000, 300_000])), // prettier-ignore
     instants('created_at', [START, START + 1, START + DAY, START - 3 * DAY, START + 30 * DAY]),
     fc.constantFrom('a', 'b', 'c').map(value => ({
@@ -235,7 +269,12 @@ const customerModel = (rows: Row[], { plans, zones, routers }: Seeded): Model =>
   ties: ['created_at', 'id'],
 });
 
-const present = (tenant: TestTenant) => query(tenant, 'SELECT * FROM customers WHERE deleted_at IS NULL');
+const present = (tenant: TestTenant) =>
+  query(
+    tenant,
+    `SELECT *, (SELECT coalesce(group_concat(device_type), '') FROM devices WHERE customer_id = customers.id) AS device_types
+    FROM customers WHERE deleted_at IS NULL`,
+  );
 
 /** Every other list, each with rows of every sort. */
 async function otherModels(): Promise<{ tenant: TestTenant; models: Model[] }> {
@@ -720,6 +759,7 @@ async function seedLarge() {
       due_day: 1 + (n % 28),
       billing_type: n % 10 === 0 ? 'postpaid' : 'prepaid',
       connection_type: n % 20 === 0 ? 'static' : 'pppoe',
+      pppoe_username: code.toLowerCase(),
       installation_date: new Date(first + (n % 1000) * DAY).toISOString().slice(0, 10),
       last_payment_date: n % 7 === 0 ? null : new Date(first + (n % 900) * DAY).toISOString().slice(0, 10),
       outstanding_balance: n % 12 === 0 ? 150_000 : 0,
@@ -735,7 +775,44 @@ async function seedLarge() {
   const provisioning = rows.slice(0, 2000).map(row => ({ id: row.id, customer_id: row.id, router_id: row.router_id, kind: 'ppp_secret', key: row.customer_code, created_at: 1, updated_at: 1 })); // prettier-ignore
   await insertRows(tenant, 'provisioning', provisioning);
   const watched = await seedWatched(tenant, rows, routers);
-  return { tenant, rows: rows as Row[], plans, zones, routers, ...watched };
+  const money = await seedMoney(tenant, rows, plans);
+  const online = await seedLines(tenant, rows, routers);
+  return { tenant, rows: rows as Row[], plans, zones, routers, provisioning, online, ...watched, ...money };
+}
+
+/** What stands below one customer, and as much of others that it must not be read with it. */
+async function seedMoney(tenant: TestTenant, customers: readonly Row[], plans: readonly string[]) {
+  const first = Date.parse('2026-10-01T00:00:00Z');
+  const make = (fields: (i: number) => Row): Row[] =>
+    Array.from({ length: 1000 }, (_, i) => ({ id: crypto.randomUUID(), customer_id: customers[5000 + (i >> 1)]!.id, created_at: first + i, updated_at: 1, ...fields(i) })); // prettier-ignore
+  const period = (i: number) => ({ period_year: 2026, period_month: 10 + (i % 2) });
+  const invoices = make(i => ({ ...period(i), number: `N${i}`, issue_date: '2026-10-01', due_date: '2026-10-15', service_from: '2026-10-01', status: 'paid', subtotal: 1, tax_rate_bp: 0, tax: 0, total: 1, lines: '[]' })); // prettier-ignore
+  const payments = make(i => ({ ...period(i), invoice_id: invoices[i]!.id, amount: 1, owed_since: '2026-10-01', status: 'paid', due_date: '2026-10-15', payment_date: '2026-10-02', payment_method: 'cash', payment_for: 'monthly_subscription' })); // prettier-ignore
+  const receipts = make(i => ({ number: `K${i}`, amount: 1, unallocated: 1, payment_method: 'cash', received_at: first, received_on: '2026-10-02' })); // prettier-ignore
+  const allocations = receipts.map((receipt, i) => ({
+    receipt_id: receipt.id,
+    payment_id: payments[i]!.id,
+    amount: 1,
+  }));
+  const tickets = make(i => ({ ticket_number: `TKT${i}`, title: 'x', description: 'x', category: 'technical', priority: 'low', status: 'closed' })); // prettier-ignore
+  const plan_changes = make(() => ({ from_plan_id: plans[0], to_plan_id: plans[1], effective_date: '2026-10-01', applied_at: first })); // prettier-ignore
+  const speeds = { average_download_kbps: 1, average_upload_kbps: 1, most_download_kbps: 1, most_upload_kbps: 1 };
+  const usage = customers.slice(5000, 5500).flatMap(({ id }) => ['10', '11'].map(day => ({ customer_id: id, date: `2026-10-${day}`, upload_bytes: 1, download_bytes: 1, ...speeds, online_seconds: 1 }))); // prettier-ignore
+  const tables = { invoices, payments, receipts, receipt_allocations: allocations, tickets, customer_plan_changes: plan_changes, usage_daily: usage }; // prettier-ignore
+  for (const [table, list] of Object.entries(tables)) await insertRows(tenant, table, list);
+  return { invoices, payments, receipts };
+}
+
+/** Who is on the line: most of those who are served, as each router was just measured. */
+async function seedLines(tenant: TestTenant, customers: readonly Row[], routers: readonly string[]): Promise<Row[]> {
+  const online = customers.filter(
+    row => row.connection_type === 'pppoe' && row.status === 'active' && row.due_day !== 7,
+  );
+  const measured = routers.map((router_id, part) => ({ router_id, part, measured_at: Date.now(), spool_id: 'a', number: 1, lines: JSON.stringify(online.filter(row => row.router_id === router_id).map(row => ({ name: row.pppoe_username }))) })); // prettier-ignore
+  await insertRows(tenant, 'line_measurements', measured);
+  await insertRows(tenant, 'line_measurements', measured.map(row => ({ ...row, measured_at: row.measured_at - 300_000 }))); // prettier-ignore
+  await query(tenant, `UPDATE routers SET status = 'online'`);
+  return online;
 }
 
 /** What goes with that many customers: their devices, alerts of years, pools, imports. */
@@ -753,12 +830,14 @@ async function seedWatched(tenant: TestTenant, rows: readonly Row[], routers: re
   const items = make(3000, i => ({ import_id: imports[i % 2]!.id, line: i, name: 'x', outcome: pick(['created', 'created', 'created', 'skip'], i >> 1) })).map(({ id: _id, created_at: _at, updated_at: _then, ...item }) => item); // prettier-ignore
   for (const [table, list] of Object.entries({ devices, alerts, ip_pools: pools, jobs, imports, import_items: items }))
     for (let at = 0; at < list.length; at += 1000) await insertRows(tenant, table, list.slice(at, at + 1000));
-  return { bridges, devices, alerts, pools, imports, items };
+  return { bridges, devices, alerts, pools, imports, items, jobs };
 }
 
 describe('cost at 10,000 customers', () => {
   test('each list and detail is one round trip, and reads its page and its index range, not the table', async () => {
-    const { tenant, rows, plans, zones, routers, bridges, devices, alerts, pools, imports, items } = await seedLarge();
+    const { tenant, rows, plans, zones, routers, bridges, devices, alerts, pools, imports, items, ...more } =
+      await seedLarge();
+    const { provisioning, online, payments, invoices, receipts, jobs } = more;
     const customer = rows[5000]!;
     const many = (list: readonly Row[], keeps: (row: Row) => boolean) => list.filter(keeps).length;
     const count = (keeps: (row: Row) => boolean) => many(rows, keeps);
@@ -802,6 +881,13 @@ describe('cost at 10,000 customers', () => {
       ['/customers?installation_date_from=2023-05-01&installation_date_to=2023-05-31', sorted(dated('installation_date', '2023-05-01', '2023-05-31'))], // prettier-ignore
       ['/customers?last_payment_date_to=2023-01-31', filtered(dated('last_payment_date', '', '2023-01-31'))],
       ['/customers?created_at_from=2023-05-01&created_at_to=2023-05-31', filtered(count(row => row.created_at >= day('2023-05-01') && row.created_at < day('2023-06-01')))], // prettier-ignore
+      ['/customers?payment_status=pending', filtered(owing)],
+      ['/customers?payment_status=paid', filtered(CUSTOMERS - owing)],
+      // who is on the line, and the customers of routers that were measured
+      ['/customers?online=true', filtered(CUSTOMERS) + 4 * online.length],
+      ['/customers?online=false', filtered(CUSTOMERS) + 4 * online.length],
+      [`/customers?online=false&router_id=${routers[0]}`, filtered(CUSTOMERS) + 4 * online.length],
+      ['/customers?device_type=olt', AROUND + 7 * many(devices, row => row.device_type === 'olt')],
       // a list of ids, made twice, looked up twice
       ['/customers?custom_fields.blok=a', AROUND + 7 * count(row => row.custom_fields !== '{}')],
       ['/customers?status=suspended&due_day=15', filtered(count(row => row.status === 'suspended'))],
@@ -816,6 +902,16 @@ describe('cost at 10,000 customers', () => {
       [`/customers/${customer.id}`, 5],
       [`/customers/${customer.id}/audit-logs`, 8],
       [`/customers/${rows[100]!.id}/provisioning`, 8],
+      ...['plan-changes', 'payments', 'tickets', 'usage'].map(name => [`/customers/${customer.id}/${name}`, 16] as [string, number]), // prettier-ignore
+      ['/provisioning', 40],
+      ['/provisioning?status=failed', AROUND],
+      [`/provisioning?router_id=${routers[0]}`, filtered(many(provisioning, row => row.router_id === routers[0]))],
+      ['/payments', 40],
+      [`/payments/${payments[0]!.id}`, 5],
+      ['/invoices', 40],
+      [`/invoices/${invoices[0]!.id}`, 5],
+      ['/receipts', 40],
+      [`/receipts/${receipts[0]!.id}`, 8],
       ['/customers/stats', 60 + count(row => row.created_at >= Date.now() - 31 * DAY)],
       ['/audit-logs', 40],
       ['/audit-logs?page=900', CUSTOMERS],
@@ -832,6 +928,7 @@ describe('cost at 10,000 customers', () => {
       ['/routers', 40],
       [`/routers/${routers[0]}`, 5],
       ['/bridges', 20],
+      [`/bridges/${bridges[0]}`, 5],
       ['/users', 20],
       [`/users/${tenant.admin.id}`, 5],
       ['/auth/me', 5],
@@ -839,6 +936,7 @@ describe('cost at 10,000 customers', () => {
       // without a counter the total is counted in an index
       ['/jobs', AROUND + 300],
       ['/jobs?status=completed', filtered(300)],
+      [`/jobs/${jobs[0]!.id}`, 5],
       ['/imports', AROUND + imports.length],
       ['/imports?page=20', 2 * imports.length],
       [`/imports?router_id=${routers[0]}`, sorted(many(imports, row => row.router_id === routers[0]))],

@@ -419,7 +419,7 @@ describe('refused', () => {
     expect((await tenant.call('DELETE', `/payments/${due.id}`)).status).toBe(200);
   });
 
-  test('P22 P31-like: what is paid or void stays so, and nothing becomes pending or overdue by hand', async () => {
+  test('what is paid or void stays so, and nothing becomes pending or overdue by hand', async () => {
     const { tenant, plan } = await makeTenant();
     const customer = await tenant.addCustomer(plan.id);
     const paid = await tenant.post('/payments', { customer_id: customer.id, amount: 10, payment_date: '2019-12-31' });

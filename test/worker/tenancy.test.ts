@@ -348,6 +348,37 @@ describe('which tenant', () => {
   });
 });
 
+describe('the database’s bookmark', () => {
+  test('comes with what was read or written, and what is read next with it is no older', async () => {
+    const tenant = await TestTenant.signUp();
+    const { shard } = (await tenantRows()).find(row => row.id === tenant.id);
+    const database = await tenant.database();
+    const starts: (string | undefined)[] = [];
+    const withSession = (start?: string) => {
+      starts.push(start);
+      return database.withSession(start);
+    };
+    const settings = { [shard]: { withSession, prepare: database.prepare.bind(database) } };
+    const ask = async (method: string, path: string, bookmark?: string, body?: unknown) => {
+      const headers = bookmark === undefined ? undefined : { 'x-d1-bookmark': bookmark };
+      const answer = await callWith(settings, method, `/api/v1${path}`, { token: tenant.admin.token, headers, body });
+      expect(answer.status, answer.text).toBeLessThan(300);
+      return { bookmark: answer.headers.get('x-d1-bookmark'), start: starts.at(-1), data: answer.data };
+    };
+    const written = await ask('POST', '/zones', undefined, { name: 'Utara' });
+    expect(written).toMatchObject({ start: 'first-primary', bookmark: expect.stringMatching(/^[\w-]+$/) });
+    const read = await ask('GET', '/zones', written.bookmark!);
+    expect(read).toMatchObject({ start: written.bookmark, bookmark: expect.stringMatching(/^[\w-]+$/) });
+    expect(read.data).toHaveLength(1);
+    expect((await ask('GET', '/zones')).start).toBe('first-unconstrained');
+    expect((await ask('GET', '/zones', 'first-primary')).start).toBe('first-primary');
+    expect((await ask('GET', '/zones', 'not a bookmark')).start).toBe('first-unconstrained');
+    // who writes decides on the newest, whatever it has seen
+    expect((await ask('POST', '/zones', written.bookmark!, { name: 'Timur' })).start).toBe('first-primary');
+    expect(starts).toHaveLength(6);
+  });
+});
+
 describe('nothing of another tenant', () => {
   /** A tenant whose every row carries its mark, and every id that it has. */
   async function makeMarked(index: number) {

@@ -11,7 +11,8 @@ type Range = [first: number, last: number];
 
 function parseAddress(text: string): number | null {
   const parts = text.split('.');
-  if (parts.length !== 4 || !parts.every(part => /^\d{1,3}$/.test(part) && Number(part) < 256)) return null;
+  // `010` is eight to some: it is no part of an address
+  if (parts.length !== 4 || !parts.every(part => /^(0|[1-9]\d{0,2})$/.test(part) && Number(part) < 256)) return null;
   return parts.reduce((sum, part) => sum * 256 + Number(part), 0);
 }
 

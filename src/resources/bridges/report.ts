@@ -144,7 +144,8 @@ function storeRouter(
   { at_ms, spool_id, number }: { at_ms: number; spool_id: string; number: number },
 ): Write[] {
   const writes: Write[] = pools !== null && pools.length > 0 ? [noteUse(ctx, router_id, pools, at_ms)] : [];
-  for (let at = 0; lines !== null && at < lines.length; at += LINES_PER_ROW) {
+  // that nobody is online is worth a row: without one the round before would be the last that is known
+  for (let at = 0; lines !== null && (at === 0 || at < lines.length); at += LINES_PER_ROW) {
     const row = { measured_at: toIso(at_ms), router_id, spool_id, number, part: at / LINES_PER_ROW };
     writes.push(ctx.db.orm.insert(line_measurements).values({ ...row, lines: lines.slice(at, at + LINES_PER_ROW) }));
   }

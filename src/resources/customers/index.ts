@@ -247,7 +247,7 @@ export const customersResource: Resource = {
       summary: 'A customer’s picture',
       needs: 'customers:read',
       params: z.strictObject({ id: Id, kind: PhotoKind }),
-      returns: { file: ['image/jpeg', 'image/png', 'image/webp'] },
+      returns: { file: ['image/jpeg', 'image/png', 'image/webp'], has_etag: true },
       run: (ctx, { params }) => getPhoto(ctx, params.id, params.kind),
     }),
   },

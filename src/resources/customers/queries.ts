@@ -3,11 +3,12 @@ import { z } from 'zod';
 import type { Context } from '../../context.ts';
 import { read } from '../../db/session.ts';
 import { notFound } from '../../errors.ts';
-import { exactly, during, list, within, type Search, type Within } from '../../http/list.ts';
-import { Id, queryInt } from '../../http/fields.ts';
+import { exactly, during, list, suchThat, within, type Search, type Within } from '../../http/list.ts';
+import { Id, QueryBoolean, queryInt } from '../../http/fields.ts';
 import { fold } from '../../lib/text.ts';
 import { localDate, startOfDate, startOfMonth } from '../../lib/time.ts';
 import { selectCustomerRows } from '../../provisioning/apply.ts';
+import { DEVICE_TYPES, devices } from '../devices/table.ts';
 import { provisioning, type ProvisioningRow } from '../provisioning/table.ts';
 import { service_plans, type PlanForLine } from '../service-plans/table.ts';
 import { selectPlansForLines } from '../service-plans/index.ts';
@@ -39,6 +40,32 @@ function searchCustomers(term: string): Search {
   };
 }
 
+/** What was measured longer ago says nothing of now. */
+const LINES_ARE_FRESH_MS = 15 * 60_000;
+
+/**
+ * By the last round of measuring of the line's router. Of hotspot and static lines, of one without a router and of one whose
+ * router is away, nobody knows: they are neither.
+ */
+function isOnline(ctx: Context, is_online: boolean): SQL {
+  const measured = sql`routers r JOIN line_measurements m ON m.router_id = r.id AND r.status = 'online'
+    AND m.measured_at = (SELECT max(measured_at) FROM line_measurements WHERE router_id = r.id)
+    AND m.measured_at > ${ctx.now - LINES_ARE_FRESH_MS}`;
+  // one value for both: of two, SQLite goes through the whole set for each that isn't in it
+  const on_line = sql`customers.router_id || ' ' || customers.pppoe_username IN
+    (SELECT r.id || ' ' || (line.value ->> 'name') FROM ${measured} CROSS JOIN json_each(m.lines) AS line)`;
+  const is_known = sql`customers.router_id IN (SELECT r.id FROM ${measured}) AND customers.connection_type = 'pppoe'`;
+  // the name of a line that has ended may be another's by now
+  const has_ended = sql`(customers.status = 'terminated' OR customers.pppoe_username IS NULL)`;
+  return is_online
+    ? sql`${is_known} AND NOT ${has_ended} AND (${on_line})`
+    : sql`${is_known} AND (${has_ended} OR NOT (${on_line}))`;
+}
+
+/** A device of that type is theirs. */
+const hasDevice = (_: Context, device_type: string): SQL =>
+  sql`customers.id IN (SELECT customer_id FROM ${devices} WHERE device_type = ${device_type} AND customer_id IS NOT NULL)`;
+
 export const customer_list = list({
   table: customers,
   base: present,
@@ -55,6 +82,13 @@ export const customer_list = list({
     last_payment_date: within(customers.last_payment_date, z.iso.date()),
     outstanding_balance: within(customers.outstanding_balance, queryInt()),
     payment_status: exactly(customers.payment_status, z.enum(PAYMENT_STANDINGS)),
+    online: suchThat(
+      QueryBoolean.describe(
+        'As its router was last measured, no longer than 15 minutes ago; what isn’t known is neither.',
+      ),
+      isOnline,
+    ),
+    device_type: suchThat(z.enum(DEVICE_TYPES).describe('A device of that type is theirs.'), hasDevice),
     created_at: during(customers.created_at),
   },
   dynamic: {

@@ -12,6 +12,7 @@ import {
   note,
   Phone,
   MASK,
+  Masked,
   secretText,
 } from '../../http/fields.ts';
 import {
@@ -118,7 +119,7 @@ export const Customer = z
     router_id: Id.nullable(),
     connection_type: z.enum(CONNECTION_TYPES),
     pppoe_username: z.string().nullable(),
-    pppoe_password: z.literal(MASK).nullable(),
+    pppoe_password: Masked,
     has_password: z.boolean(),
     static_ip: z.string().nullable(),
     onu_serial: z.string().nullable(),
