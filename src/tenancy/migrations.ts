@@ -9,6 +9,7 @@ import tenant6 from '../../migrations/tenant/0006_watching_routers.sql';
 import tenant7 from '../../migrations/tenant/0007_live_imports_and_pools.sql';
 import tenant8 from '../../migrations/tenant/0008_what_routers_hold.sql';
 import tenant9 from '../../migrations/tenant/0009_money.sql';
+import tenant11 from '../../migrations/tenant/0011_bridge_keys.sql';
 import { parseMigration } from './migrate.ts';
 
 /** The SQL files, bundled into the Worker, in order. A new file is a line here; a landed one is never edited. */
@@ -28,4 +29,5 @@ export const TENANT_MIGRATIONS = [
   parseMigration('0007_live_imports_and_pools.sql', tenant7),
   parseMigration('0008_what_routers_hold.sql', tenant8),
   parseMigration('0009_money.sql', tenant9),
+  parseMigration('0011_bridge_keys.sql', tenant11),
 ];
