@@ -25,6 +25,7 @@ const inWorkers = (name: string): TestProjectConfiguration => ({
           LOG_REQUESTS: 'no',
           ...inject('secrets'),
           TEST_NETWORK: inject('network'),
+          TEST_ROTATION: inject('rotation'),
           TEST_SIMULATION: inject('simulation'),
           TEST_ACCOUNTS: inject('accounts'),
         },

@@ -1,5 +1,5 @@
 /** What the bridge keeps on disk: who it is (bridge.json) and how far it got with each router (revisions.json). */
-import { randomBytes, randomUUID } from 'node:crypto';
+import { createHmac, randomBytes, randomUUID } from 'node:crypto';
 import { mkdir, readFile, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
@@ -7,11 +7,7 @@ import { parseJson, readIfThere, replaceFile } from './files.ts';
 
 const Coordinate = z.string().regex(/^[\w-]{43}$/);
 
-export const BridgeConfig = z.object({
-  bridge_id: z.uuid(),
-  tenant_id: z.uuid(),
-  name: z.string(),
-  cloud_url: z.url(),
+export const KeyPair = z.object({
   signing_secret: z.string().min(1),
   private_key: z.object({
     kty: z.literal('EC'),
@@ -20,6 +16,18 @@ export const BridgeConfig = z.object({
     y: Coordinate,
     d: Coordinate,
   }),
+});
+export type KeyPair = z.infer<typeof KeyPair>;
+
+export const BridgeConfig = KeyPair.extend({
+  bridge_id: z.uuid(),
+  tenant_id: z.uuid(),
+  name: z.string(),
+  cloud_url: z.url(),
+  /** What follows the present pair, until the cloud has used it. */
+  next: KeyPair.optional(),
+  /** Outlives the secret that it was derived from, so that no refused sign-in is tried again. */
+  refusals_key: z.string().optional(),
 });
 export type BridgeConfig = z.infer<typeof BridgeConfig>;
 
@@ -57,8 +65,14 @@ export async function requireConfig(state_dir: string): Promise<BridgeConfig> {
 
 export async function writeConfig(state_dir: string, config: BridgeConfig): Promise<void> {
   await makeStateDir(state_dir);
-  await replaceFile(join(state_dir, CONFIG_FILE), `${JSON.stringify(config, null, 2)}\n`);
+  await replaceFile(join(state_dir, CONFIG_FILE), formatConfig(config));
 }
+
+export const formatConfig = (config: BridgeConfig): string => `${JSON.stringify(config, null, 2)}\n`;
+
+/** What refused sign-ins are hashed with. */
+export const deriveRefusalsKey = ({ refusals_key, signing_secret }: Omit<BridgeConfig, 'next'>): string =>
+  refusals_key ?? createHmac('sha256', signing_secret).update('refused sign-ins').digest('base64url');
 
 /** Makes the folder, ours alone, and sees that it can be written to. One that is there keeps its rights. */
 export async function makeStateDir(state_dir: string): Promise<void> {

@@ -19,11 +19,13 @@ import {
   type BridgeConfig,
   chooseStateDir,
   CONFIG_FILE,
+  deriveRefusalsKey,
   probeStateDir,
   readBridgeVersion,
   requireConfig,
 } from './config.ts';
 import { parseJson } from './files.ts';
+import { BridgeKeys } from './keys.ts';
 import { SeenAnswer } from './link.ts';
 import { Lanes } from './measure/lanes.ts';
 import { postText } from './post-text.ts';
@@ -93,14 +95,15 @@ export async function examine(state_dir: string, port: number, signal?: AbortSig
     return [bad(describe(error))];
   }
   const complaints: string[] = [];
-  const { private_key } = config;
-  const store = new WatchedStore({ state_dir, private_key, log: event => complaints.push(event) });
+  const log = (event: string) => void complaints.push(event);
+  const keys = new BridgeKeys({ state_dir, config, log });
+  const store = new WatchedStore({ state_dir, keys, log });
   await store.load();
   const watched = store.current;
   const parts = [
     examineState(state_dir),
-    examineCloud(config, watched, signal),
-    examineRun(config, port, watched, signal).then(
+    examineCloud(config, keys, watched, signal),
+    examineRun(keys, port, watched, signal).then(
       found => found ?? examineAlone(store, state_dir, config, place(port), signal),
     ),
     examineWatched(watched, complaints),
@@ -128,7 +131,12 @@ async function examineRights(state_dir: string): Promise<Finding> {
   return bad(`others may read ${state_dir}, which holds keys: chmod -R go= it`);
 }
 
-async function examineCloud(config: BridgeConfig, watched: Watched | null, signal?: AbortSignal): Promise<Finding[]> {
+async function examineCloud(
+  config: BridgeConfig,
+  keys: BridgeKeys,
+  watched: Watched | null,
+  signal?: AbortSignal,
+): Promise<Finding[]> {
   const url = config.cloud_url;
   const started_ms = Date.now();
   let response: Response;
@@ -139,7 +147,7 @@ async function examineCloud(config: BridgeConfig, watched: Watched | null, signa
     return [bad(`${url} doesn't answer: ${describe(error)}; look at the internet connection, DNS and firewall`)];
   }
   if (response.status >= 500) return [bad(`${url} answers with status ${response.status}: try again later`)];
-  const enrolment = await examineEnrolment(config, watched, signal);
+  const enrolment = await examineEnrolment(config, keys, watched, signal);
   return [good(`${url} answers`), tellClock(started_ms, response.headers.get('date')), enrolment];
 }
 
@@ -153,7 +161,12 @@ function tellClock(started_ms: number, date: string | null): Finding {
 }
 
 /** A report of which nothing is kept: the one way to know that the cloud still knows this bridge. */
-async function examineEnrolment(config: BridgeConfig, watched: Watched | null, signal?: AbortSignal): Promise<Finding> {
+async function examineEnrolment(
+  config: BridgeConfig,
+  keys: BridgeKeys,
+  watched: Watched | null,
+  signal?: AbortSignal,
+): Promise<Finding> {
   const version = await readBridgeVersion();
   const request = {
     version,
@@ -162,7 +175,7 @@ async function examineEnrolment(config: BridgeConfig, watched: Watched | null, s
     batch: null,
     batches_waiting: 0,
   } satisfies ReportRequest;
-  const step = { config, post: postText, now: Date.now, time_ms: Date.now(), body: JSON.stringify(request) };
+  const step = { config, keys, post: postText, now: Date.now, time_ms: Date.now(), body: JSON.stringify(request) };
   try {
     await sendReport({ ...step, signal: limitTime(signal) });
     return good('the cloud knows this bridge and takes its reports');
@@ -173,12 +186,12 @@ async function examineEnrolment(config: BridgeConfig, watched: Watched | null, s
 
 /** Null where nothing answers. */
 async function examineRun(
-  config: BridgeConfig,
+  keys: BridgeKeys,
   port: number,
   watched: Watched | null,
   signal?: AbortSignal,
 ): Promise<Finding[] | null> {
-  const answer = await askRun(config, port, '/v1/health', signal);
+  const answer = await askRun(keys, port, '/v1/health', signal);
   if (answer === null) return null;
   if (answer === 'not ours') {
     return [
@@ -188,7 +201,7 @@ async function examineRun(
   const health = HealthAnswer.safeParse(parseJson(answer));
   if (!health.success) return [bad(`another version of the bridge runs on ${place(port)}: restart rukun-bridge run`)];
   const { tunnel, routers } = health.data;
-  const seen = SeenAnswer.safeParse(parseJson((await askRun(config, port, '/v1/seen', signal)) ?? ''));
+  const seen = SeenAnswer.safeParse(parseJson((await askRun(keys, port, '/v1/seen', signal)) ?? ''));
   const errors = new Map(seen.data?.routers.map(({ id, error }) => [id, error]));
   const names = new Map(watched?.routers.map(router => [router.id, nameRouter(router)]));
   const listed = routers.map(({ id, state }) =>
@@ -198,9 +211,16 @@ async function examineRun(
 }
 
 /** The body of the running bridge's answer; null where nothing answers. */
-async function askRun(config: BridgeConfig, port: number, path: string, signal?: AbortSignal): Promise<string | null> {
+async function askRun(keys: BridgeKeys, port: number, path: string, signal?: AbortSignal): Promise<string | null> {
+  const [present, next] = keys.secrets;
+  const answer = await askSigned(present!, port, path, signal);
+  // in the moment of a rotation; not the next one first, since its use ends the present one
+  return answer === 'not ours' && next !== undefined ? askSigned(next, port, path, signal) : answer;
+}
+
+async function askSigned(secret: string, port: number, path: string, signal?: AbortSignal): Promise<string | null> {
   const [time_ms, nonce] = [Date.now(), randomUUID()];
-  const signature = await signRequest(config.signing_secret, { time_ms, nonce, method: 'GET', path, body: '' });
+  const signature = await signRequest(secret, { time_ms, nonce, method: 'GET', path, body: '' });
   const headers = { [TIME_HEADER]: String(time_ms), [NONCE_HEADER]: nonce, [SIGNATURE_HEADER]: signature };
   let response: Response;
   try {
@@ -209,7 +229,7 @@ async function askRun(config: BridgeConfig, port: number, path: string, signal?:
     return null;
   }
   const body = await response.text().catch(() => '');
-  const expected = await signAnswer(config.signing_secret, nonce, response.status, body);
+  const expected = await signAnswer(secret, nonce, response.status, body);
   return equalSignatures(expected, response.headers.get(SIGNATURE_HEADER) ?? '') ? body : 'not ours';
 }
 
@@ -236,7 +256,7 @@ async function examineAlone(
   at: string,
   signal?: AbortSignal,
 ): Promise<Finding[]> {
-  const refusals = new Refusals({ state_dir, secret: config.signing_secret });
+  const refusals = new Refusals({ state_dir, secret: deriveRefusalsKey(config) });
   await refusals.load();
   const passwords = await store.openPasswords();
   const lanes = new Lanes(ROUTERS_AT_ONCE);

@@ -2,6 +2,7 @@
 import { applyDesired, type BridgeTools } from './apply/apply.ts';
 import { probeRouter } from './apply/probe.ts';
 import type { LinkHandlers } from './link.ts';
+import { type BridgeKeys, rotateKeys } from './keys.ts';
 import type { Log } from './log.ts';
 import { disconnectSessions } from './read/disconnect.ts';
 import { RouterReader } from './read/read.ts';
@@ -11,6 +12,9 @@ export interface HandlerOptions {
   bridge_id: string;
   version: string;
   log: Log;
+  keys: BridgeKeys;
+  /** Seals to the newest key what lies sealed on the disk. */
+  renewSealed(): Promise<void>;
   /** What health tells of the parts that run beside the link. */
   getTunnelState(): HealthAnswer['tunnel'];
   countWaitingBatches(): number;
@@ -36,12 +40,14 @@ export function makeHandlers(tools: BridgeTools, about: HandlerOptions): LinkHan
       about.log('disconnected', { router_id: request.router.id, ...answer });
       return answer;
     },
+    rotate: request => rotateKeys(about.keys, () => about.renewSealed(), request),
     health: async () => ({
       version: about.version,
       bridge_id: about.bridge_id,
       uptime_seconds: Math.floor((performance.now() - started_ms) / 1000),
       tunnel: about.getTunnelState(),
       batches_waiting: about.countWaitingBatches(),
+      public_key: about.keys.public_key,
       routers: journal.router_ids.map(id => ({
         id,
         state: queue.isBusy(id) ? 'working' : pool.getState(id),

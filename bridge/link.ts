@@ -14,6 +14,8 @@ import {
   ProbeRequest,
   ReadAnswer,
   ReadRequest,
+  RotateAnswer,
+  RotateRequest,
 } from '../src/protocol/messages.ts';
 import {
   BODY_HASH_HEADER,
@@ -26,6 +28,7 @@ import {
   TIME_HEADER,
 } from '../src/protocol/signature.ts';
 import { BridgeFailure } from './apply/failure.ts';
+import type { BridgeKeys } from './keys.ts';
 import { type Log, nameError } from './log.ts';
 
 export interface LinkHandlers {
@@ -33,6 +36,7 @@ export interface LinkHandlers {
   probe(request: ProbeRequest): Promise<ProbeAnswer>;
   read(request: ReadRequest): Promise<ReadAnswer>;
   disconnect(request: DisconnectRequest): Promise<DisconnectAnswer>;
+  rotate(request: RotateRequest): Promise<RotateAnswer>;
   health(): Promise<z.input<typeof HealthAnswer>>;
   /** For the doctor alone. */
   seen?(): Promise<SeenAnswer>;
@@ -47,7 +51,7 @@ export type SeenAnswer = z.infer<typeof SeenAnswer>;
 export interface LinkOptions {
   /** 0: any free one. */
   port: number;
-  signing_secret: string;
+  keys: Pick<BridgeKeys, 'secrets' | 'noteUse'>;
   handlers: LinkHandlers;
   log: Log;
   /** The wall clock; Date.now unless told. */
@@ -83,7 +87,7 @@ export async function startLink(options: LinkOptions): Promise<Link> {
   const { now = Date.now, elapsed_ms = () => performance.now() } = options;
   const started_ms = elapsed_ms();
   const gate: Gate = {
-    secret: options.signing_secret,
+    keys: options.keys,
     nonces,
     now,
     accepted_to_ms: options.accepted_to_ms ?? 0,
@@ -120,6 +124,8 @@ export async function startLink(options: LinkOptions): Promise<Link> {
 }
 
 interface Authentic {
+  /** It was signed with this one, and so is the answer. */
+  secret: string;
   nonce: string;
   body: string;
 }
@@ -135,14 +141,15 @@ async function serve(request: IncomingMessage, response: ServerResponse, options
     response.writeHead(401, { 'content-type': 'application/json' }).end(body);
     return;
   }
+  await options.keys.noteUse(authentic.secret);
   const { status, body } = await answer(request, authentic.body, options);
-  const signature = await signAnswer(options.signing_secret, authentic.nonce, status, body);
+  const signature = await signAnswer(authentic.secret, authentic.nonce, status, body);
   response.writeHead(status, { 'content-type': 'application/json', [SIGNATURE_HEADER]: signature }).end(body);
 }
 
 /** What it takes to know a request for ours. */
 interface Gate {
-  secret: string;
+  keys: Pick<BridgeKeys, 'secrets'>;
   nonces: NonceMemory;
   accepted_to_ms: number;
   onAccepted(time_ms: number): void;
@@ -165,9 +172,12 @@ async function authenticate(request: IncomingMessage, gate: Gate): Promise<Authe
   if (typeof claim === 'string') return claim;
   const { time_ms, nonce, signature, body_hash } = claim;
   const { method = '', url: path = '' } = request;
-  const prove = async (hash: string) => {
-    const expected = await signHashedRequest(gate.secret, { time_ms, nonce, method, path, body_hash: hash });
-    if (!equalSignatures(expected, signature)) return 'wrong signature';
+  let secret: string | undefined;
+  const prove = async (body_hash: string) => {
+    const signed = { time_ms, nonce, method, path, body_hash };
+    for (const each of gate.keys.secrets)
+      if (equalSignatures(await signHashedRequest(each, signed), signature)) secret = each;
+    if (secret === undefined) return 'wrong signature';
     // only now: a stranger's nonces must not fill the memory
     const problem = gate.nonces.use(nonce, time_ms, gate.now());
     if (problem === null) gate.onAccepted(time_ms);
@@ -179,7 +189,9 @@ async function authenticate(request: IncomingMessage, gate: Gate): Promise<Authe
   if (body === null) return 'the body is too long or was cut off';
   const hash = createHash('sha256').update(body).digest('hex');
   if (body_hash !== null && body_hash !== hash) return 'another body';
-  return (body_hash === null ? await prove(hash) : null) ?? { nonce, body: body.toString('utf8') };
+  const late_problem = body_hash === null ? await prove(hash) : null;
+  if (late_problem !== null || secret === undefined) return late_problem ?? 'wrong signature';
+  return { secret, nonce, body: body.toString('utf8') };
 }
 
 /** What the headers say; or why nothing more need be looked at. */
@@ -245,6 +257,8 @@ async function answerRoute(route: string, body: string, handlers: LinkHandlers):
       return write(ReadAnswer, await handlers.read(readMessage(ReadRequest, body)));
     case 'POST /v1/disconnect':
       return write(DisconnectAnswer, await handlers.disconnect(readMessage(DisconnectRequest, body)));
+    case 'POST /v1/rotate':
+      return write(RotateAnswer, await handlers.rotate(readMessage(RotateRequest, body)));
     case 'GET /v1/health':
       return write(HealthAnswer, await handlers.health());
   }

@@ -22,6 +22,7 @@ import {
 import { Backoff, pause } from './backoff.ts';
 import type { BridgeConfig } from './config.ts';
 import { parseJson } from './files.ts';
+import type { BridgeKeys } from './keys.ts';
 import { type Log, nameError } from './log.ts';
 import type { Posted, PostText } from './post-text.ts';
 import type { Spool } from './spool.ts';
@@ -41,6 +42,7 @@ export interface ReporterOptions {
 
 export interface ReporterTools {
   config: BridgeConfig;
+  keys: Pick<BridgeKeys, 'secrets' | 'noteUse'>;
   version: string;
   spool: Spool;
   watched: WatchedStore;
@@ -92,6 +94,7 @@ export class ReportFailure extends Error {
 
 export interface ReportStep {
   config: BridgeConfig;
+  keys: Pick<BridgeKeys, 'secrets'>;
   post: PostText;
   time_ms: number;
   now: () => number;
@@ -99,9 +102,32 @@ export interface ReportStep {
   signal: AbortSignal;
 }
 
-/** One request and its checked answer; anything else throws a ReportFailure. */
-export async function sendReport({ config, post, time_ms, now, body, signal }: ReportStep): Promise<ReportAnswer> {
-  const { signing_secret, cloud_url } = config;
+export interface Reported {
+  answer: ReportAnswer;
+  /** What it was signed with, and so the answer. */
+  secret: string;
+}
+
+/**
+ * The checked answer to a report; anything else throws a ReportFailure. A secret that the cloud refuses may be one that it
+ * has renewed: then another one that there is by now is tried.
+ */
+export async function sendReport(step: ReportStep): Promise<Reported> {
+  const secret = step.keys.secrets[0]!;
+  try {
+    return { answer: await sendSigned(step, secret), secret };
+  } catch (error) {
+    const other = step.keys.secrets.find(each => each !== secret);
+    if (other === undefined || !(error instanceof ReportFailure) || error.status !== 401) throw error;
+    return { answer: await sendSigned(step, other), secret: other };
+  }
+}
+
+async function sendSigned(
+  { config, post, time_ms, now, body, signal }: ReportStep,
+  signing_secret: string,
+): Promise<ReportAnswer> {
+  const { cloud_url } = config;
   const nonce = randomUUID();
   const url = new URL(`${cloud_url}${REPORT_PATH}`);
   // what the Worker sees, also where a proxy before it takes a prefix away
@@ -251,14 +277,17 @@ export class Reporter {
   }
 
   async #post(batch: { number: number; text: string } | null, signal: AbortSignal): Promise<void> {
-    const { config, post, spool, watched, now } = this.#tools;
+    const { config, keys, post, spool, watched, now } = this.#tools;
     const body = this.#write(batch?.text ?? null);
     const time_ms = this.#clock.take();
-    const answer = await sendReport({ config, post, time_ms, now, body, signal }).catch((error: unknown) => {
-      if (error instanceof ReportFailure && error.status === 401) this.#clock.noteRefused();
-      throw error;
-    });
+    const { answer, secret } = await sendReport({ config, keys, post, time_ms, now, body, signal }).catch(
+      (error: unknown) => {
+        if (error instanceof ReportFailure && error.status === 401) this.#clock.noteRefused();
+        throw error;
+      },
+    );
     this.#clock.noteAccepted();
+    await keys.noteUse(secret);
     try {
       if (batch && answer.batch_taken) {
         this.#troubles.delete(batch.number);

@@ -11,6 +11,7 @@ import { collectGarbage } from './collect-garbage.ts';
 import {
   type BridgeConfig,
   chooseStateDir,
+  deriveRefusalsKey,
   readBridgeVersion,
   requireConfig,
   RouterJournal,
@@ -18,6 +19,7 @@ import {
 } from './config.ts';
 import type { ROUTER_STATES, RouterAccess } from '../src/protocol/messages.ts';
 import { makeHandlers } from './handlers.ts';
+import { BridgeKeys } from './keys.ts';
 import { type LinkHandlers, startLink } from './link.ts';
 import { type Log, makeLog, nameError } from './log.ts';
 import { Watcher, type WatcherOptions } from './measure/watcher.ts';
@@ -116,24 +118,30 @@ export async function startBridge(options: BridgeOptions): Promise<RunningBridge
   }
 }
 
-async function loadTools({ state_dir, log, pool }: BridgeOptions, config: BridgeConfig): Promise<BridgeTools> {
+async function loadTools(
+  { state_dir, log, pool }: BridgeOptions,
+  config: BridgeConfig,
+  keys: BridgeKeys,
+): Promise<BridgeTools> {
   const journal = new RouterJournal(state_dir);
-  const refusals = new Refusals({ state_dir, secret: config.signing_secret, log });
+  const refusals = new Refusals({ state_dir, secret: deriveRefusalsKey(config), log });
   await Promise.all([journal.load(), refusals.load()]);
-  const openSealed = await makeSealedOpener(config.private_key);
+  const openSealed = makeSealedOpener(keys);
   return { journal, pool: new RouterPool({ refusals, ...pool }), queue: new RouterQueue(), openSealed };
 }
 
 async function startLocked(options: BridgeOptions, config: BridgeConfig, lock: StateLock): Promise<RunningBridge> {
   const { state_dir, port, log, now = Date.now, random = Math.random } = options;
-  const tools = await loadTools(options, config);
+  const keys = new BridgeKeys({ state_dir, config, log });
+  const tools = await loadTools(options, config, keys);
   const version = await readBridgeVersion();
   const spool = new Spool({ state_dir, log, now });
-  const watched = new WatchedStore({ state_dir, private_key: config.private_key, log });
+  const watched = new WatchedStore({ state_dir, keys, log });
   await watched.load();
+  await watched.renew();
   const tunnel = new Tunnel({ token: undefined, command: '', ...options.tunnel, log, random, stop_ms: TUNNEL_STOP_MS });
   const reporter = new Reporter(
-    { config, version, spool, watched, post: postText, log, now, random },
+    { config, keys, version, spool, watched, post: postText, log, now, random },
     readSettings(options.report),
   );
   const watcher = new Watcher(
@@ -144,13 +152,15 @@ async function startLocked(options: BridgeOptions, config: BridgeConfig, lock: S
     bridge_id: config.bridge_id,
     version,
     log,
+    keys,
+    renewSealed: () => watched.renew(),
     getTunnelState: () => tunnel.state,
     countWaitingBatches: () => spool.waiting,
   });
   const times = new RequestTimes(state_dir);
   const link = await startLink({
     port,
-    signing_secret: config.signing_secret,
+    keys,
     handlers: addWatched(handlers, tools, { watched, watcher, askForNews: () => reporter.poke() }),
     log,
     now,

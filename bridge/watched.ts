@@ -2,9 +2,8 @@
 import { join } from 'node:path';
 import { z } from 'zod';
 import { Watched } from '../src/protocol/messages.ts';
-import { makeOpener } from './apply/sealed.ts';
-import type { BridgeConfig } from './config.ts';
 import { type Disk, DISK, parseJson, replaceFile } from './files.ts';
+import type { BridgeKeys } from './keys.ts';
 import { type Log, nameError } from './log.ts';
 
 export const WATCHED_FILE = 'watched.json';
@@ -13,7 +12,7 @@ const Passwords = z.record(z.string(), z.string());
 
 export interface WatchedOptions {
   state_dir: string;
-  private_key: BridgeConfig['private_key'];
+  keys: Pick<BridgeKeys, 'open' | 'seal'>;
   log: Log;
   disk?: Disk;
 }
@@ -22,6 +21,7 @@ export class WatchedStore {
   readonly #options: WatchedOptions;
   readonly #disk: Disk;
   #watched: Watched | null = null;
+  #last: Promise<void> = Promise.resolve();
   #opening: { watched: Watched; passwords: Promise<ReadonlyMap<string, string>> } | null = null;
 
   constructor(options: WatchedOptions) {
@@ -48,9 +48,28 @@ export class WatchedStore {
     this.#watched = watched;
     const { routers, devices } = watched;
     this.#options.log('watched_changed', { routers: routers.length, devices: devices.length });
-    await replaceFile(this.#path, `${JSON.stringify(watched)}\n`, this.#disk).catch((error: unknown) => {
+    await this.#save();
+    await this.renew();
+  }
+
+  /** Passwords that are sealed to a key that is about to go are sealed to the newest one. */
+  async renew(): Promise<void> {
+    const watched = this.#watched;
+    const opened = watched && (await this.#options.keys.open(watched.sealed_passwords));
+    if (!opened || opened.is_newest) return;
+    const sealed_passwords = await this.#options.keys.seal(opened.value);
+    // something newer may have come meanwhile
+    if (this.#watched !== watched) return;
+    this.#watched = { ...watched, sealed_passwords };
+    await this.#save();
+  }
+
+  #save(): Promise<void> {
+    const write = () => replaceFile(this.#path, `${JSON.stringify(this.#watched)}\n`, this.#disk);
+    this.#last = this.#last.then(write).catch((error: unknown) => {
       this.#options.log('watched_not_kept', { error: nameError(error) });
     });
+    return this.#last;
   }
 
   /** Router's id → password; opened each time, so that they don't lie about in memory, but once for all who ask at once. */
@@ -68,8 +87,7 @@ export class WatchedStore {
   }
 
   async #open(watched: Watched): Promise<ReadonlyMap<string, string>> {
-    const open = await makeOpener(this.#options.private_key);
-    const opened = await open(watched.sealed_passwords);
+    const opened = await this.#options.keys.open(watched.sealed_passwords);
     const passwords = Passwords.safeParse(opened?.value);
     if (passwords.success) return new Map(Object.entries(passwords.data));
     this.#options.log('watched_not_ours', {

@@ -5,11 +5,10 @@ import { BridgeFailure } from './failure.ts';
 
 export type OpenSealed = (sealed: string) => Promise<SealedPart>;
 
-/** The opener for what was sealed to this bridge's key. Its failures say nothing of what was inside. */
-export async function makeSealedOpener(private_key: BridgeConfig['private_key']): Promise<OpenSealed> {
-  const open = await makeOpener(private_key);
+/** The opener for what was sealed to a key of this bridge. Its failures say nothing of what was inside. */
+export function makeSealedOpener(keys: { open(sealed: string): Promise<{ value: unknown } | null> }): OpenSealed {
   return async sealed => {
-    const opened = await open(sealed);
+    const opened = await keys.open(sealed);
     if (!opened) throw new BridgeFailure('INVALID_MESSAGE', "the sealed part isn't for this bridge's key: enrol again");
     const part = SealedPart.safeParse(opened.value);
     if (!part.success) throw new BridgeFailure('INVALID_MESSAGE', 'the sealed part is not what the bridge expects');

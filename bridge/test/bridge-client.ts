@@ -26,6 +26,7 @@ import { RouterPool } from '../apply/router-pool.ts';
 import { RouterQueue } from '../apply/router-queue.ts';
 import { makeSealedOpener } from '../apply/sealed.ts';
 import { BridgeConfig, RouterJournal, writeConfig } from '../config.ts';
+import { BridgeKeys } from '../keys.ts';
 import { makeLog } from '../log.ts';
 import { type BridgeOptions, type RunningBridge, startBridge } from '../run.ts';
 
@@ -121,7 +122,9 @@ export class TestBridge {
 
   /** What the handlers of a bridge work with, on this one's state folder. */
   async makeTools(): Promise<BridgeTools> {
-    const openSealed = await makeSealedOpener(this.config.private_key);
+    const openSealed = makeSealedOpener(
+      new BridgeKeys({ state_dir: this.state_dir, config: this.config, log: () => undefined }),
+    );
     const journal = new RouterJournal(this.state_dir);
     return { journal, pool: new RouterPool(), queue: new RouterQueue(), openSealed };
   }
@@ -143,7 +146,7 @@ export class TestBridge {
     });
     const text = await response.text();
     this.answers.push(text);
-    const expected = await signAnswer(this.config.signing_secret, nonce, response.status, text);
+    const expected = await signAnswer(secret, nonce, response.status, text);
     const is_signed_right = response.headers.get(SIGNATURE_HEADER) === expected;
     return { status: response.status, text, headers: response.headers, nonce, is_signed_right };
   }

@@ -36,6 +36,12 @@ export class TestCloud {
   readonly canned: CannedAnswer[] = [];
   /** Asked for each, before those. */
   answer: ((report: ReportRequest) => CannedAnswer | undefined) | null = null;
+  /** Whoever signs with another secret is refused, instead of noted as a problem. */
+  refuses_strangers = false;
+  refusals = 0;
+  /** What comes is looked at only after this. */
+  hold: Promise<void> | null = null;
+  held = 0;
   checks = 0;
   watched: Watched | null = null;
   readonly #server: Server;
@@ -84,10 +90,18 @@ export class TestCloud {
     let body = '';
     for await (const chunk of request) body += String(chunk);
     if (request.url !== REPORT_PATH) return { status: 200, headers: {}, body: '' };
+    if (this.hold) this.held++;
+    await this.hold;
     const { signing_secret } = this.#config!;
     const nonce = String(request.headers[NONCE_HEADER]);
     const report = ReportRequest.parse(JSON.parse(body));
-    await this.#check(request, body, report.is_check ?? false);
+    const is_signed = await isSigned(signing_secret, request, body);
+    if (this.refuses_strangers && !is_signed) {
+      this.refusals++;
+      return { status: 401, headers: {}, body: '{"success":false}' };
+    }
+    if (!is_signed) this.problems.push('wrong signature');
+    this.#check(request, report.is_check ?? false);
     const wished = this.answer?.(report);
     const canned = wished ?? this.canned.shift() ?? {};
     const { status = 200 } = canned;
@@ -114,14 +128,17 @@ export class TestCloud {
     this.spools.add(batch.spool_id);
   }
 
-  async #check({ headers, method = '' }: IncomingMessage, body: string, is_check: boolean): Promise<void> {
-    const { signing_secret, tenant_id, bridge_id } = this.#config!;
-    const [time_ms, nonce] = [Number(headers[TIME_HEADER]), String(headers[NONCE_HEADER])];
-    const expected = await signRequest(signing_secret, { time_ms, nonce, method, path: REPORT_PATH, body });
-    if (headers[SIGNATURE_HEADER] !== expected) this.problems.push('wrong signature');
+  #check({ headers }: IncomingMessage, is_check: boolean): void {
+    const { tenant_id, bridge_id } = this.#config!;
+    const time_ms = Number(headers[TIME_HEADER]);
     if (headers[TENANT_HEADER] !== tenant_id || headers[BRIDGE_HEADER] !== bridge_id) this.problems.push('wrong names');
     if (is_check) return;
     if (time_ms <= (this.times.at(-1) ?? 0)) this.problems.push('the time stood still');
     this.times.push(time_ms);
   }
+}
+
+async function isSigned(secret: string, { headers, method = '' }: IncomingMessage, body: string): Promise<boolean> {
+  const [time_ms, nonce] = [Number(headers[TIME_HEADER]), String(headers[NONCE_HEADER])];
+  return headers[SIGNATURE_HEADER] === (await signRequest(secret, { time_ms, nonce, method, path: REPORT_PATH, body }));
 }

@@ -46,10 +46,17 @@ const refuse = () => Promise.reject(new Error('inner secret'));
 
 /** The link alone, on clocks that the test moves. */
 async function startAlone(options: Partial<LinkOptions> = {}): Promise<void> {
-  const handlers = { apply: refuse, probe: refuse, read: refuse, disconnect: refuse, health: async () => HEALTHY };
+  const handlers = {
+    apply: refuse,
+    probe: refuse,
+    read: refuse,
+    disconnect: refuse,
+    rotate: refuse,
+    health: async () => HEALTHY,
+  };
   const link = await startLink({
     port: 0,
-    signing_secret: bridge.config.signing_secret,
+    keys: { secrets: [bridge.config.signing_secret], noteUse: async () => undefined },
     handlers,
     log: (event, details) => bridge.log_lines.push(JSON.stringify({ event, ...details })),
     now: () => clock_ms,
@@ -246,7 +253,9 @@ describe('what may be asked', () => {
 
   test('a failure inside says nothing of its kind', async () => {
     await bridge.stop();
-    await startAlone({ handlers: { apply: refuse, probe: refuse, read: refuse, disconnect: refuse, health: refuse } });
+    await startAlone({
+      handlers: { apply: refuse, probe: refuse, read: refuse, disconnect: refuse, rotate: refuse, health: refuse },
+    });
     const sent = await bridge.send(...HEALTH);
     expect(sent).toMatchObject({ status: 500, is_signed_right: true });
     expect([sent.text, ...bridge.log_lines].join()).not.toContain('inner secret');

@@ -5,6 +5,7 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import type { MeasurementBatch, ReportRequest } from '../../src/protocol/messages.ts';
 import { NONCE_HEADER, signAnswer, SIGNATURE_HEADER } from '../../src/protocol/signature.ts';
 import { type Disk, DISK } from '../files.ts';
+import { BridgeKeys } from '../keys.ts';
 import { makeLog } from '../log.ts';
 import type { PostText } from '../post-text.ts';
 import { Reporter, type ReporterOptions } from '../report.ts';
@@ -59,9 +60,20 @@ async function start(batches: number, options: ReporterOptions = {}, disk?: Disk
   const log = makeLog(line => log_lines.push(line));
   const spool = new Spool({ state_dir, log, now: Date.now });
   for (let i = 1; i <= batches; i++) await addBatch(spool, i);
-  const watched = new WatchedStore({ state_dir, private_key: bridge.config.private_key, log, disk });
+  const keys = new BridgeKeys({ state_dir, config: bridge.config, log });
+  const watched = new WatchedStore({ state_dir, keys, log, disk });
   const waits = { interval_ms: 30, first_wait_ms: 2, most_wait_ms: 4, first_retry_ms: 30, most_retry_ms: 60 };
-  const tools = { config: bridge.config, version: '1', spool, watched, post, log, now: Date.now, random: Math.random };
+  const tools = {
+    config: bridge.config,
+    keys,
+    version: '1',
+    spool,
+    watched,
+    post,
+    log,
+    now: Date.now,
+    random: Math.random,
+  };
   const reporter = new Reporter(tools, { ...waits, ...options });
   const controller = new AbortController();
   const running = reporter.run(controller.signal);

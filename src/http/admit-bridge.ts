@@ -23,7 +23,7 @@ import type { AnyDefinition, App, HonoCtx } from './definition.ts';
 import { askOnce } from './ask-once.ts';
 import { MOST_BODY_BYTES, readLimited, replaceBody } from './request.ts';
 
-/** A caller that is a bridge: its request is signed with the secret that it got when it enrolled, and so is our answer. */
+/** A caller that is a bridge: its request is signed with the secret that it got when it enrolled (or since), and so is our answer. */
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 const NONCE = /^[\x21-\x7e]{8,128}$/;
@@ -34,13 +34,17 @@ export function admitBridge({ most_bytes = MOST_BODY_BYTES }: AnyDefinition): Mi
     const enter = () => enterTenant(c.var.ambient, c.req.raw, { is_public: true, named: null }, askOnce(c));
     const ctx = await enter();
     const [[bridge]] = await read(ctx, ctx.db.orm.select().from(bridges).where(eq(bridges.id, signed.bridge_id)));
-    const secret = bridge && (await openSecret(ctx, bridge));
-    if (!bridge || !secret) throw unauthorized(NOT_KNOWN).suspect('token', signed.bridge_id);
+    if (!bridge) throw unauthorized(NOT_KNOWN).suspect('token', signed.bridge_id);
+    const secrets = await openSecrets(ctx, bridge);
     const { method, path } = c.req;
+    let secret = '';
     const prove = async (body_hash: string) => {
-      const expected = await signHashedRequest(secret, { ...signed, method, path, body_hash });
-      if (!equalSignatures(expected, signed.signature))
-        throw unauthorized(NOT_KNOWN).suspect('token', signed.bridge_id);
+      const expected = await Promise.all(
+        secrets.map(each => signHashedRequest(each, { ...signed, method, path, body_hash })),
+      );
+      const at = expected.findIndex(each => equalSignatures(each, signed.signature));
+      if (at < 0) throw unauthorized(NOT_KNOWN).suspect('token', signed.bridge_id);
+      secret = secrets[at]!;
     };
     const sign = (status: number, body: string) => signAnswer(secret, signed.nonce, status, body);
     // with the hash in a header a stranger can't make us read a long body; ours is told when it is too long
@@ -91,5 +95,12 @@ function readHeaders(c: HonoCtx) {
   };
 }
 
-const openSecret = async (ctx: Context, { id, signing_secret }: BridgeRow): Promise<string | null> =>
-  signing_secret && (await unseal(ctx.env, { row_id: id, column: 'signing_secret' }, signing_secret).catch(() => null));
+/** The present one; and while they are renewed also the next one, which the bridge may use before we know that it has it. */
+async function openSecrets(ctx: Context, bridge: BridgeRow): Promise<string[]> {
+  const columns = ['signing_secret', 'next_signing_secret'] as const;
+  const opened = columns.map(async column => {
+    const sealed = bridge[column];
+    return sealed && (await unseal(ctx.env, { row_id: bridge.id, column }, sealed).catch(() => null));
+  });
+  return (await Promise.all(opened)).filter(secret => secret !== null);
+}

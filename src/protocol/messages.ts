@@ -16,6 +16,15 @@ export const RouterAccess = z.strictObject({
 });
 export type RouterAccess = z.infer<typeof RouterAccess>;
 
+/** Of a bridge: what it alone may read is sealed to it. */
+export const PublicKey = z.strictObject({
+  kty: z.literal('EC'),
+  crv: z.literal('P-256'),
+  x: z.string().regex(/^[\w-]{43}$/),
+  y: z.string().regex(/^[\w-]{43}$/),
+});
+export type PublicKey = z.infer<typeof PublicKey>;
+
 /** Opened by the bridge alone: a compact JWE (ECDH-ES, A256GCM) to the key that it showed at enrolment. */
 export const SealedPart = z.strictObject({
   router_password: z.string(),
@@ -155,6 +164,15 @@ export const DisconnectAnswer = z.object({ sessions_ended: z.int().min(0) });
 export type DisconnectRequest = z.infer<typeof DisconnectRequest>;
 export type DisconnectAnswer = z.infer<typeof DisconnectAnswer>;
 
+/** Keys are renewed: the bridge makes a key to go with this secret, and takes both beside what it has. */
+export const RotateRequest = z.strictObject({ sealed: z.string() });
+export const RotatePart = z.strictObject({ signing_secret: z.string().min(32).max(128) });
+/** The key that goes with that secret: the same one, however often it is asked. */
+export const RotateAnswer = z.object({ public_key: PublicKey });
+export type RotateRequest = z.infer<typeof RotateRequest>;
+export type RotatePart = z.infer<typeof RotatePart>;
+export type RotateAnswer = z.infer<typeof RotateAnswer>;
+
 /** `off`: no TUNNEL_TOKEN; `waiting`: cloudflared ended or hung, and is started again after a while. */
 export const TUNNEL_STATES = ['off', 'starting', 'up', 'waiting'] as const;
 /** `idle`: not connected, and nothing known against it; `waiting`: it couldn't be reached, and is tried again later. */
@@ -167,6 +185,8 @@ export const HealthAnswer = z.object({
   tunnel: z.enum(TUNNEL_STATES),
   /** Batches of measurements that the cloud hasn't taken yet. */
   batches_waiting: z.int(),
+  /** That goes with the secret that the question was signed with. */
+  public_key: PublicKey.optional(),
   routers: z.array(z.object({ id: z.string(), state: z.enum(ROUTER_STATES), revision: z.int() })),
 });
 export type HealthAnswer = z.infer<typeof HealthAnswer>;
@@ -302,12 +322,7 @@ export type BridgeError = z.infer<typeof BridgeError>;
 /** Bridge → POST /api/v1/bridges/enroll: the one-time token, and the key to which secrets are sealed from now on. */
 export const EnrolRequest = z.strictObject({
   token: z.string().min(1).max(300),
-  public_key: z.strictObject({
-    kty: z.literal('EC'),
-    crv: z.literal('P-256'),
-    x: z.string().regex(/^[\w-]{43}$/),
-    y: z.string().regex(/^[\w-]{43}$/),
-  }),
+  public_key: PublicKey,
   version: z.string().min(1).max(50),
   /** Where the Worker reaches the bridge, when it wasn't told before. */
   url: z.string().max(300).optional(),

@@ -10,6 +10,7 @@ import tenant7 from '../../migrations/tenant/0007_live_imports_and_pools.sql';
 import tenant8 from '../../migrations/tenant/0008_what_routers_hold.sql';
 import tenant9 from '../../migrations/tenant/0009_money.sql';
 import tenant10 from '../../migrations/tenant/0010_sessions_and_second_factor.sql';
+import tenant11 from '../../migrations/tenant/0011_bridge_keys.sql';
 import { parseMigration } from './migrate.ts';
 
 /** The SQL files, bundled into the Worker, in order. A new file is a line here; a landed one is never edited. */
@@ -30,4 +31,5 @@ export const TENANT_MIGRATIONS = [
   parseMigration('0008_what_routers_hold.sql', tenant8),
   parseMigration('0009_money.sql', tenant9),
   parseMigration('0010_sessions_and_second_factor.sql', tenant10),
+  parseMigration('0011_bridge_keys.sql', tenant11),
 ];

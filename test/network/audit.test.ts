@@ -7,7 +7,8 @@ import { applyDuePlanChanges } from '../../src/resources/customers/actions.ts';
 import { findTenant } from '../../src/tenancy/directory.ts';
 import { makeContext } from '../../src/tenancy/enter.ts';
 import { seal } from '../../src/auth/sealing.ts';
-import { loadOnRouter, uniqueName } from '../support/network-world.ts';
+import type { TestBridgeAccess } from '../support/network.ts';
+import { enrolBridge, loadOnRouter, uniqueName } from '../support/network-world.ts';
 import {
   addEntry,
   type Answer,
@@ -50,7 +51,7 @@ const MANAGED: Record<string, { key: string; entity: (row: Row) => string; where
 /** Versions, what follows from other columns, and observations: not told of as changes. */
 const UNTOLD = new Set(
   `id plan_id created_at updated_at search_text phone_e164 last_login_at last_heartbeat_at last_seen_at last_error revision
-  identity board_name version status_at last_report_ms spool_id spool_number last_measured_at latency_ms used used_at
+  identity board_name version status_at last_report_ms spool_id spool_number last_measured_at next_signing_secret rotation_begun_at latency_ms used used_at
   status:routers status:bridges opened_at:alerts resolved_at:alerts circuit generation attempts next_attempt_at
   account_version outstanding_balance credit_balance overdue_balance payment_status last_payment_date period unallocated idempotency_key
   invoice_id:customer_plan_changes carried_to:invoices lines:invoices`.split(/\s+/),
@@ -117,6 +118,7 @@ const OTHERWISE = new Set([
   'user.logged_in',
   'user.logged_out',
   'bridge.enrolment_opened',
+  'bridge.rotation_begun',
   'router.session_disconnected',
   'import.undo_completed',
   'billing.run_started',
@@ -211,6 +213,8 @@ interface World {
     entry_id: string;
     imports: string[];
     silent_routers: string[];
+    /** A bridge whose keys may change. */
+    rotating_id: string;
   };
   /** Served since 2020, on a priced plan: can be billed for any month since. */
   subscriber: string;
@@ -256,8 +260,11 @@ async function makeNetwork(tenant: TestTenant): Promise<World['network']> {
     await d1.prepare('UPDATE routers SET bridge_id = NULL WHERE id = ?').bind(router_id).run();
     silent_routers.push(router_id);
   }
+  const made = await fetch(`${env.TEST_ROTATION}/bridges/`, { method: 'POST' });
+  const access = await made.json<TestBridgeAccess>();
+  const rotating_id = await enrolBridge(tenant, access.url, access);
   const entry_id = await addEntry(tenant, silent_routers[1]!);
-  return { bridge, router_id: router.id, device_id: device.id, entry_id, imports: [], silent_routers };
+  return { bridge, router_id: router.id, device_id: device.id, entry_id, imports: [], silent_routers, rotating_id };
 }
 
 let next_number = 0;
@@ -392,6 +399,7 @@ const OPERATIONS: Record<string, Operation> = {
   'PUT /service-plans/:id/advanced': (world, seed, extra) => send(world, 'PUT', `/service-plans/${pick(world.plans, seed)}/advanced`, pick<object>([{ priority: 1 + (seed % 8) }, { dns_servers: ['1.1.1.1'] }, { vlan_id: 1 + (seed % 5), is_unlimited: seed % 2 === 0 }], seed), extra), // prettier-ignore
   'PUT /settings': (world, seed, extra) => send(world, 'PUT', '/settings', pick<object>([{ address: fresh() }, { suspension_policy: pick(['isolir', 'disable'], seed >> 2) }, { isolir_upload_kbps: 1 + (seed % 9) }], seed), extra), // prettier-ignore
   'POST /bridges/:id/enroll': (world, seed, extra) => send(world, 'POST', `/bridges/${pick(world.ids.bridges, seed)}/enroll`, undefined, extra), // prettier-ignore
+  'POST /bridges/:id/rotate': (world, _seed, extra) => send(world, 'POST', `/bridges/${world.network.rotating_id}/rotate`, undefined, extra), // prettier-ignore
   'POST /bridges/enroll': async (world, seed, extra) => {
     const opened = await world.tenant.call('POST', `/bridges/${pick(world.ids.bridges, seed)}/enroll`);
     const public_key = await makePublicKey();

@@ -6,6 +6,8 @@ declare global {
   namespace Cloudflare {
     interface Env extends WorkerEnv {
       TEST_NETWORK: TestNetwork;
+      /** Where bridges are made whose keys may change. */
+      TEST_ROTATION: string;
       TEST_SIMULATION: SimulationSetup;
       TEST_ACCOUNTS: AccountOptions;
     }

@@ -12,12 +12,14 @@ import { startSimulator } from '../../bridge/simulator/server.ts';
 import { makeSecrets } from '../../scripts/keys.ts';
 import { type AccountOptions, readAccountOptions } from './account-model/options.ts';
 import type { SimulationSetup, TestBridgeAccess, TestNetwork } from './network.ts';
+import { startRotatingBridges } from './rotating-bridges.ts';
 import { readSimulationOptions, startSimulationNetwork } from './simulation-network.ts';
 
 declare module 'vitest' {
   export interface ProvidedContext {
     secrets: Record<string, string>;
     network: TestNetwork;
+    rotation: string;
     simulation: SimulationSetup;
     accounts: AccountOptions;
   }
@@ -96,12 +98,17 @@ async function startSimulation() {
 }
 
 export default async function ({ provide }: TestProject) {
-  const [{ network, stop }, simulation] = await Promise.all([startNetwork(), startSimulation()]);
+  const [{ network, stop }, simulation, rotation] = await Promise.all([
+    startNetwork(),
+    startSimulation(),
+    startRotatingBridges(enrolInFolder),
+  ]);
   provide('secrets', { ...(await makeSecrets()) });
   provide('network', network);
+  provide('rotation', rotation.control_url);
   provide('simulation', simulation.setup);
   provide('accounts', readAccountOptions());
   return async () => {
-    await Promise.all([stop(), simulation.stop()]);
+    await Promise.all([stop(), simulation.stop(), rotation.stop()]);
   };
 }

@@ -248,7 +248,7 @@ const ROLES_TABLE: Record<string, string> = {
 const ADMIN_ONLY = [
   /^(?!get).* \/service-plans/,
   /^(?!get).* \/(routers|bridges|ip-pools)(\/:id)?$/,
-  /^post \/bridges\/:id\/enroll$/,
+  /^post \/bridges\/:id\/(enroll|rotate)$/,
   /^post \/routers\/:id\/(reconcile|setup|setup\/rollback)$/,
   /^post \/provisioning\/:id\/adopt$/,
   /^(put|patch) \/settings$/,

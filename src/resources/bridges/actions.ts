@@ -1,4 +1,3 @@
-import { importJWK } from 'jose';
 import { and, eq, gt, isNull, sql, type SQL } from 'drizzle-orm';
 import { seal } from '../../auth/sealing.ts';
 import { formatTenantSecret, hashSecret, makeSecret, parseTenantSecret } from '../../auth/tokens.ts';
@@ -9,9 +8,13 @@ import { invalidField, notFound, unauthorized } from '../../errors.ts';
 import { diffChanges } from '../../events/event.ts';
 import { toIso } from '../../lib/time.ts';
 import type { EnrolAnswer, EnrolRequest } from '../../protocol/messages.ts';
+import { isPoint } from '../../provisioning/bridge-client.ts';
 import { retryBridge } from '../../provisioning/settle-circuit.ts';
 import { routers } from '../routers/table.ts';
 import { bridges, one_time_tokens, type BridgeRow } from './table.ts';
+
+/** Columns of which nobody is told more than that they changed. */
+export const SECRETS = ['signing_secret', 'next_signing_secret', 'public_key'];
 
 const TOKEN_LIVES_MS = 60 * 60_000;
 
@@ -65,9 +68,7 @@ export async function enrolBridge(ctx: Context, body: EnrolRequest): Promise<Enr
     selectItsRouters(ctx, its_id),
   );
   if (!bridge) throw unauthorized('The enrolment token is wrong, spent or older than an hour.');
-  await importJWK(body.public_key, 'ECDH-ES').catch(() => {
-    throw invalidField('public_key', 'is no point of the curve');
-  });
+  if (!(await isPoint(body.public_key))) throw invalidField('public_key', 'is no point of the curve');
   const url = body.url ?? bridge.url;
   if (body.url) checkBridgeUrl(ctx, body.url);
   const signing_secret = makeSecret();
@@ -77,6 +78,9 @@ export async function enrolBridge(ctx: Context, body: EnrolRequest): Promise<Enr
     version: body.version,
     enrolled_at: toIso(ctx.now),
     signing_secret: await seal(ctx.env, { row_id: bridge.id, column: 'signing_secret' }, signing_secret),
+    // a rotation of the keys before is over with them
+    next_signing_secret: null,
+    rotation_begun_at: null,
   };
   const spend = ctx.db.orm
     .update(one_time_tokens)
@@ -89,7 +93,7 @@ export async function enrolBridge(ctx: Context, body: EnrolRequest): Promise<Enr
       type: 'bridge.enrolled',
       action: 'update',
       entity_id: bridge.id,
-      changes: diffChanges(bridge, enrolled, { secrets: ['signing_secret', 'public_key'] }),
+      changes: diffChanges(bridge, enrolled, { secrets: SECRETS }),
       routers: its_routers.map(router => router.id),
     },
   );

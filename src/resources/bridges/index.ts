@@ -9,8 +9,9 @@ import type { Resource } from '../../http/resource.ts';
 import { EnrolAnswer, EnrolRequest, ReportAnswer, ReportRequest } from '../../protocol/messages.ts';
 import { retryBridge } from '../../provisioning/settle-circuit.ts';
 import { resolveAlerts } from '../alerts/index.ts';
-import { checkBridgeUrl, enrolBridge, issueEnrolmentToken, selectItsRouters } from './actions.ts';
+import { checkBridgeUrl, enrolBridge, issueEnrolmentToken, SECRETS, selectItsRouters } from './actions.ts';
 import { takeReport } from './report.ts';
+import { rotateKeys } from './rotate.ts';
 import { bridges, CONNECTION_STATES, one_time_tokens } from './table.ts';
 
 export { bridges, CONNECTION_STATES, type BridgeRow } from './table.ts';
@@ -34,6 +35,10 @@ const Bridge = z
     last_heartbeat_at: Instant.nullable().describe('When it last answered.'),
     version: z.string().nullable(),
     enrolled_at: Instant.nullable().describe('Null until `rukun-bridge enroll` was run with its token.'),
+    rotation_begun_at: Instant.nullable().describe(
+      'Its keys are being renewed since then, and the bridge hasn’t said yet that it has the next ones.',
+    ),
+    keys_rotated_at: Instant.nullable().describe('When its keys were last renewed by a rotation.'),
     created_at: Instant,
     updated_at: Instant,
   })
@@ -58,9 +63,9 @@ const { routes } = crud({
     filters: {},
     sort: ['name', 'created_at'],
     default_sort: 'name',
-    omit: ['signing_secret', 'public_key', 'last_report_ms', 'spool_id', 'spool_number', 'last_measured_at'],
+    omit: [...SECRETS, 'last_report_ms', 'spool_id', 'spool_number', 'last_measured_at'],
   },
-  secrets: ['signing_secret', 'public_key'],
+  secrets: SECRETS,
   prepare: async (ctx, sent, { id, before }) => {
     if (sent.url) checkBridgeUrl(ctx, sent.url);
     if (!before || sent.url === undefined || sent.url === before.url) return { columns: sent };
@@ -106,6 +111,18 @@ export const bridgesResource: Resource = {
       returns: { one: EnrolmentToken },
       status: 201,
       run: (ctx, { params }) => issueEnrolmentToken(ctx, params.id),
+    }),
+    'POST /:id/rotate': endpoint({
+      id: 'bridges.rotateKeys',
+      summary: 'Renew the keys of a bridge',
+      description:
+        'The running bridge gets another signing secret and makes itself another key pair; the ones before are refused as ' +
+        'soon as both sides have the new ones. Where it doesn’t answer (503) the rotation stays begun, and is finished ' +
+        'when the bridge reports again, or by asking again.',
+      needs: 'routers:write',
+      returns: { one: Bridge },
+      errors: ['BRIDGE_OFFLINE', 'INVALID_TRANSITION', 'CONFLICT'],
+      run: (ctx, { params }) => rotateKeys(ctx, params.id),
     }),
   },
 };

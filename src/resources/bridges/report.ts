@@ -14,6 +14,7 @@ import { wakeReturned } from '../../provisioning/settle-circuit.ts';
 import { devices, type DeviceRow } from '../devices/table.ts';
 import { line_measurements } from '../monitoring/table.ts';
 import { routers, type RouterRow } from '../routers/table.ts';
+import { goOnRotating } from './rotate.ts';
 import { bridges, type BridgeRow } from './table.ts';
 
 /** A bridge's own call: it lives, this is what it measured; and the answer says what it is to watch over. */
@@ -51,6 +52,7 @@ export async function takeReport(ctx: Context, report: ReportRequest): Promise<R
     ...(is_new ? storeBatch(ctx, bridge, batch, its_routers) : []),
   ];
   wakeReturned(ctx, await commit(ctx, writes));
+  if (bridge.next_signing_secret !== null) ctx.defer(goOnRotating(ctx, bridge));
   if (is_new)
     tellOnce(ctx, 'monitoring:update', ...ofBridge(batch, its_routers).map(router => summarize(batch, router)));
   return { batch_taken: batch !== null, watched: await describeWatched(ctx, report, bridge, its_routers, its_devices) };

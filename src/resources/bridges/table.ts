@@ -1,6 +1,6 @@
 import { integer, sqliteTable, text } from 'drizzle-orm/sqlite-core';
 import { id, instant, json, timestamps } from '../../db/columns.ts';
-import type { EnrolRequest } from '../../protocol/messages.ts';
+import type { PublicKey } from '../../protocol/messages.ts';
 
 export const CONNECTION_STATES = ['unknown', 'online', 'offline'] as const;
 
@@ -10,7 +10,11 @@ export const bridges = sqliteTable('bridges', {
   url: text('url'),
   /** Sealed. */
   signing_secret: text('signing_secret'),
-  public_key: json<EnrolRequest['public_key']>('public_key'),
+  public_key: json<PublicKey>('public_key'),
+  /** Sealed; of a rotation that isn't over: the bridge may have it by now, so that no other may take its place. */
+  next_signing_secret: text('next_signing_secret'),
+  rotation_begun_at: instant('rotation_begun_at'),
+  keys_rotated_at: instant('keys_rotated_at'),
   status: text('status', { enum: CONNECTION_STATES }).notNull().default('unknown'),
   last_heartbeat_at: instant('last_heartbeat_at'),
   version: text('version'),
