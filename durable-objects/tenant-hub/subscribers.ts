@@ -1,5 +1,6 @@
 import type { Standing } from '../../src/auth/standing.ts';
 import type { Context } from '../../src/context.ts';
+import { Fault } from '../../src/errors.ts';
 import type { Subscriber } from '../../src/events/dispatcher.ts';
 import type { LoggedEvent } from '../../src/events/log.ts';
 import { nameOf, toMessage } from '../../src/events/realtime/translate.ts';
@@ -45,7 +46,7 @@ const QUEUE_PATIENCE_MS = 20_000;
 /** What never answers has failed. */
 async function inTime(work: Promise<unknown>, patience_ms: number, complaint: string): Promise<void> {
   const { promise: late, reject } = Promise.withResolvers<never>();
-  const timer = setTimeout(() => reject(new Error(complaint)), patience_ms);
+  const timer = setTimeout(() => reject(new Fault(complaint)), patience_ms);
   try {
     await Promise.race([work, late]);
   } finally {

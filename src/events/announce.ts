@@ -15,7 +15,7 @@ export function announce(ctx: Context): void {
   ctx.defer(
     hubOf(ctx)
       .wake(ctx.tenant.id)
-      .catch((error: unknown) => logFailure({ hub: ctx.tenant.slug }, error)),
+      .catch((error: unknown) => logFailure({ object: 'hub', tenant: ctx.tenant.slug }, error)),
   );
 }
 
@@ -23,5 +23,5 @@ export function announce(ctx: Context): void {
 export function tellOnce<N extends TransientName>(ctx: Context, event: N, ...list: TransientData<N>[]): void {
   if (list.length === 0) return;
   const told = hubOf(ctx).publish(ctx.tenant.id, event, list);
-  ctx.defer(told.catch((error: unknown) => logFailure({ hub: ctx.tenant.slug }, error)));
+  ctx.defer(told.catch((error: unknown) => logFailure({ object: 'hub', tenant: ctx.tenant.slug }, error)));
 }

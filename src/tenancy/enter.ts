@@ -38,11 +38,12 @@ export async function makeContext(ambient: Ambient, tenant: Tenant, actor: Actor
   const reader = /^[\w-]{1,200}$/.test(bookmark) ? bookmark : 'first-unconstrained';
   const start = request?.method === 'GET' ? reader : 'first-primary';
   const if_match = request?.headers.get('if-match');
+  ambient.trace.tenant = tenant.slug;
   return {
     ...ambient,
     tenant,
     actor,
-    db: openDatabase(tenantDatabase(ambient.env, tenant.shard), start),
+    db: openDatabase(tenantDatabase(ambient.env, tenant.shard), start, ambient.trace.stats),
     // an If-Match that we never gave out matches nothing
     if_match: if_match && if_match !== '*' ? (parseVersion(if_match) ?? 'none of ours') : null,
     idempotency: null,

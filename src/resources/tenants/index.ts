@@ -79,7 +79,7 @@ async function signUp(ambient: Ambient, body: z.output<typeof SignUp>): Promise<
     created_at: at,
     updated_at: at,
   };
-  const db = openDatabase(tenantDatabase(env, tenant.shard!), 'first-primary');
+  const db = openDatabase(tenantDatabase(env, tenant.shard!), 'first-primary', ambient.trace.stats);
   await commit(
     { ...ambient, tenant, db, actor: { kind: 'job', name: 'sign-up' }, if_match: null, idempotency: null },
     [
