@@ -237,7 +237,8 @@ async function answer(request: IncomingMessage, body: string, { handlers, log, n
   const started_ms = now();
   const result = await answerRoute(route, body, handlers).catch((error: unknown): Answer => {
     if (error instanceof BridgeFailure) {
-      log('request_failed', { route, code: error.code, message: error.message });
+      // its message goes to people, who may see it in Rukun: it may name a customer, or say what a router said
+      log('request_failed', { route, code: error.code });
       return { status: error.status, body: writeError(error.code, error.message) };
     }
     log('request_failed', { route, code: 'INTERNAL_ERROR', error: nameError(error) });

@@ -50,14 +50,17 @@ async function checkPorts(): Promise<void> {
   }
 }
 
-/** Made once on this machine, readable by its owner alone. */
-async function loadSecrets(): Promise<Secrets & { router_password: string }> {
+type LocalSecrets = Secrets & { METRICS_TOKEN: string; router_password: string };
+
+/** Made once on this machine, readable by its owner alone. A folder of an older start may lack one of them. */
+async function loadSecrets(): Promise<LocalSecrets> {
   const file = path.join(STATE_DIR, 'secrets.json');
-  if (!existsSync(file)) {
-    const made = { ...(await makeSecrets()), router_password: makePassword() };
-    writePrivate(file, JSON.stringify(made, null, 2));
-  }
-  return JSON.parse(readFileSync(file, 'utf8')) as Secrets & { router_password: string };
+  const kept = existsSync(file)
+    ? (JSON.parse(readFileSync(file, 'utf8')) as Omit<LocalSecrets, 'METRICS_TOKEN'>)
+    : { ...(await makeSecrets()), router_password: makePassword() };
+  const secrets = { METRICS_TOKEN: makePassword(), ...kept };
+  writePrivate(file, JSON.stringify(secrets, null, 2));
+  return secrets;
 }
 
 /** The router's export as it was before Rukun: it fills the simulated router, and is what is imported. */
@@ -127,7 +130,7 @@ async function stop(reason?: string): Promise<void> {
   process.exit(reason ? 1 : 0);
 }
 
-function workerBindings(secrets: Secrets): Record<string, string> {
+function workerBindings(secrets: Omit<LocalSecrets, 'router_password'>): Record<string, string> {
   const handed_on = Object.entries(process.env).filter(([name]) =>
     /^(LIMIT_\w+|SIGNUP|PASSWORD_COST|LOG_REQUESTS)$/.test(name),
   );
@@ -138,6 +141,7 @@ function workerBindings(secrets: Secrets): Record<string, string> {
     ...(Object.fromEntries(handed_on) as Record<string, string>),
     TOKEN_KEYS: secrets.TOKEN_KEYS,
     SEALING_KEYS: secrets.SEALING_KEYS,
+    METRICS_TOKEN: secrets.METRICS_TOKEN,
   };
 }
 

@@ -4,7 +4,7 @@ import { secureHeaders } from 'hono/secure-headers';
 import { loadTokenKeys } from './auth/tokens.ts';
 import { makeAmbient } from './context.ts';
 import { AppError, fromDatabaseError } from './errors.ts';
-import type { App } from './http/definition.ts';
+import type { App, HonoCtx } from './http/definition.ts';
 import { ANSWER_HEADERS } from './http/headers.ts';
 import { BEARER, OPENAPI_OPTIONS } from './http/openapi.ts';
 import { answerPage } from './http/page.ts';
@@ -12,7 +12,9 @@ import { allowOrigins } from './http/cors.ts';
 import { limitAddress } from './http/limit-address.ts';
 import { turnAway, writeLimits } from './http/turn-away.ts';
 import { API_BASE, listRoutes } from './http/resource.ts';
-import { logFailure, logLine } from './log.ts';
+import { logEnd, logFailure } from './log.ts';
+import { answerMetrics } from './metrics/answer.ts';
+import { count, countDatabase, handOn, observe } from './metrics/isolate.ts';
 import { SIGNATURE_HEADER } from './protocol/signature.ts';
 import { resources } from './resources/index.ts';
 import { GUIDE } from './resources/live/guide.ts';
@@ -43,44 +45,63 @@ base.use(async (c, next) => {
   c.set('ambient', ambient);
   c.header('X-Request-Id', ambient.request_id);
   await next();
-  writeLimits(c);
+  if (!c.var.is_forwarded) writeLimits(c);
   // what is said to one caller is no other one's, and is asked after before it is shown again
   if (!c.res.headers.has('Cache-Control') && c.res.status !== 101)
     c.res.headers.set('Cache-Control', 'private, no-cache');
   if (c.var.signAnswer)
     c.res.headers.set(SIGNATURE_HEADER, await c.var.signAnswer(c.res.status, await c.res.clone().text()));
-  const { stats } = c.var.ctx?.db ?? { stats: undefined };
-  logLine(c.env, {
-    level: 'info',
-    request_id: ambient.request_id,
-    tenant: c.var.ctx?.tenant.slug,
-    method: c.req.method,
-    route: c.req.routePath,
-    status: c.res.status,
-    duration_ms: ambient.elapsed_ms(),
-    ...stats,
-  });
+  if (!c.var.is_forwarded) tellEnd(c);
 });
 
 base.use(`${API_BASE}/*`, allowOrigins);
 
-base.onError(async (error, c) => {
-  const known = error instanceof AppError ? error : fromDatabaseError(error);
+const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
+
+/** The pattern that a request came in by; a path that isn't one of ours may say anything. */
+const routeOf = ({ req: { routePath } }: HonoCtx): string | null => (routePath.includes('*') ? null : routePath);
+
+const methodOf = ({ req: { method } }: HonoCtx): string => (METHODS.has(method) ? method : 'other');
+
+/** The line of a request, and its counts. */
+function tellEnd(c: HonoCtx): void {
+  const { ambient } = c.var;
+  const { request_id, trace } = ambient;
+  const [route, method, duration_ms] = [routeOf(c), methodOf(c), ambient.elapsed_ms()];
+  const { status } = c.res;
+  const { tenant, code, stats } = trace;
+  logEnd(c.env, { request_id, tenant, method, route, status, code, duration_ms, ...stats });
+  const labels = { route: route ?? 'none' };
+  count('rukun_requests_total', { method, ...labels, status: String(status) });
+  if (code) count('rukun_errors_total', { code });
+  observe('rukun_request_duration_seconds', labels, duration_ms / 1000);
+  countDatabase(labels, stats);
+  handOn(ambient);
+}
+
+/** How a refusal is answered. */
+async function refuse(c: HonoCtx, wanted: AppError): Promise<Response> {
+  const refusal = await turnAway(c, wanted);
   const { ambient, ctx, showRefusal } = c.var;
   const { request_id } = ambient;
-  if (!known) logFailure({ request_id, method: c.req.method, route: c.req.routePath }, error);
-  const refusal = await turnAway(c, known ?? new AppError('INTERNAL_ERROR'));
+  ambient.trace.code = refusal.code;
   if (showRefusal) {
     const page = showRefusal(refusal, { tenant: ctx?.tenant ?? null, lang: c.req.query('lang'), request_id });
     return answerPage(c, page, refusal.status, refusal.headers);
   }
   const { code, message, details } = refusal;
   return c.json({ success: false, error: { code, message, details, request_id } }, refusal.status, refusal.headers);
+}
+
+base.onError((error, c) => {
+  const known = error instanceof AppError ? error : fromDatabaseError(error);
+  if (known) return refuse(c, known);
+  const { request_id, trace } = c.var.ambient;
+  logFailure({ request_id, tenant: trace.tenant, method: methodOf(c), route: routeOf(c) }, error);
+  return refuse(c, new AppError('INTERNAL_ERROR'));
 });
 
-base.notFound(() => {
-  throw new AppError('NOT_FOUND', 'There is no such route; see /docs.');
-});
+base.notFound(c => refuse(c, new AppError('NOT_FOUND', 'There is no such route; see /docs.')));
 
 base.get('/.well-known/jwks.json', limitAddress, async c => {
   c.header('Cache-Control', 'public, max-age=300');
@@ -97,11 +118,16 @@ base.get('/readyz', limitAddress, async c => {
   return c.json({ ok: true });
 });
 
+base.get('/metrics', answerMetrics);
+
 /** The older name of /routers: the same routes under another path. */
 base.all(`${API_BASE}/mikrotik/routers/:rest{.*}?`, async c => {
   const url = new URL(c.req.url);
   url.pathname = url.pathname.replace('/mikrotik/routers', '/routers');
-  return base.fetch(new Request(url, c.req.raw), c.env, c.executionCtx);
+  const forwarded = new Request(url, c.req.raw);
+  forwarded.headers.set('X-Request-Id', c.var.ambient.request_id);
+  c.set('is_forwarded', true);
+  return base.fetch(forwarded, c.env, c.executionCtx);
 });
 
 base.use('/openapi.json', limitAddress);

@@ -1,6 +1,8 @@
 import type { Database } from './db/session.ts';
 import { makeUuidV7 } from './db/ids.ts';
+import { makeStats, type DatabaseStats } from './db/stats.ts';
 import type { Env } from './env.ts';
+import type { ErrorCode } from './errors.ts';
 import type { Role } from './auth/permissions.ts';
 import type { Admission } from './door/admission.ts';
 
@@ -30,6 +32,15 @@ export type Actor =
   | { kind: 'bridge'; id: string; name: string; signed_at_ms?: number }
   | { kind: 'job'; name: string };
 
+/** What a request or message has come to so far: for its line in the log. It outlives a retry. */
+export interface Trace {
+  /** Slug of the tenant, once it is known whose database is used. */
+  tenant: string | null;
+  code: ErrorCode | null;
+  /** Of the tenant's database. */
+  stats: DatabaseStats;
+}
+
 /** Where chance, the clock and work after the answer come from: the only place, so that tests can hold them still. */
 export interface Ambient {
   env: Env;
@@ -44,6 +55,7 @@ export interface Ambient {
   elapsed_ms(): number;
   request_id: string;
   ip: string | null;
+  trace: Trace;
 }
 
 /** What a request that may be sent twice is known by. */
@@ -74,6 +86,9 @@ export interface Context extends Ambient {
   idempotency: Idempotency | null;
 }
 
+/** For what nothing is decided by: the time of a line in the log. */
+export const readClock = (): number => Date.now();
+
 export function makeAmbient(
   env: Env,
   source: { waitUntil(work: Promise<unknown>): void },
@@ -90,5 +105,6 @@ export function makeAmbient(
     elapsed_ms: () => Date.now() - now,
     request_id: options.request_id ?? newId(),
     ip: options.ip ?? null,
+    trace: { tenant: null, code: null, stats: makeStats() },
   };
 }

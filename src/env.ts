@@ -1,5 +1,7 @@
+import type { Metrics } from '../durable-objects/metrics/index.ts';
 import type { RateLimiter } from '../durable-objects/rate-limiter/index.ts';
 import type { TenantHub } from '../durable-objects/tenant-hub/index.ts';
+import { Fault } from './errors.ts';
 import type { ProvisioningMessage } from './queues/wake.ts';
 import type { JobMessage } from './queues/jobs.ts';
 
@@ -9,6 +11,8 @@ export interface Env {
   RATE_LIMITER: DurableObjectNamespace<RateLimiter>;
   /** One a tenant, named by its id. */
   TENANT_HUB: DurableObjectNamespace<TenantHub>;
+  /** One for all. */
+  METRICS: DurableObjectNamespace<Metrics>;
   PROVISIONING_QUEUE: Queue<ProvisioningMessage>;
   JOBS_QUEUE: Queue<JobMessage>;
   FILES: R2Bucket;
@@ -33,13 +37,15 @@ export interface Env {
   LIMITER_PATIENCE_MS: string;
   /** How long a batch of the provisioning queue waits for a slow router. */
   QUEUE_PATIENCE_MS: string;
-  /** `yes` writes one JSON line a request. */
+  /** `yes` writes one JSON line for each request, queue message and sweep. */
   LOG_REQUESTS: 'yes' | 'no';
 
   /** Secret: JSON list of private RSA keys (JWK with `kid`). The first signs; all of them verify. */
   TOKEN_KEYS: string;
   /** Secret: JSON list of `{kid, key}` (32 bytes, base64). The first seals; all of them open. */
   SEALING_KEYS: string;
+  /** Secret: who holds it may read /metrics. Without it nothing is handed on, and there is no such route. */
+  METRICS_TOKEN?: string;
 }
 
 const TENANT_BINDING = /^TENANT_DB_\d{4}$/;
@@ -50,6 +56,6 @@ export function tenantBindings(env: Env): string[] {
 
 export function tenantDatabase(env: Env, binding: string): D1Database {
   const database = TENANT_BINDING.test(binding) ? (env as unknown as Record<string, D1Database>)[binding] : undefined;
-  if (!database) throw new Error(`no database is bound as ${binding}`);
+  if (!database) throw new Fault(`no database is bound as ${binding}`);
   return database;
 }

@@ -50,6 +50,9 @@ export class AppError extends Error {
   }
 }
 
+/** A fault of ours in words of ours: they hold no value that anybody gave us, so that the log may have them. */
+export class Fault extends Error {}
+
 export const notFound = (what: string) => new AppError('NOT_FOUND', `There is no such ${what}.`);
 export const invalidField = (field: string, complaint: string) =>
   new AppError('VALIDATION_ERROR', undefined, { [field]: [complaint] });

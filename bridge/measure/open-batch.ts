@@ -93,9 +93,9 @@ export function checkRouter(router: RouterMeasurement, log: Log): RouterMeasurem
 }
 
 interface Invalid {
-  issues: readonly { path: readonly PropertyKey[]; message: string }[];
+  issues: readonly { path: readonly PropertyKey[]; code: string }[];
 }
 
 function logInvalid(log: Log, what: Record<string, string | number>, { issues: [issue] }: Invalid): void {
-  log('measurement_dropped', { ...what, field: issue?.path.join('.') ?? '', why: issue?.message ?? '' });
+  log('measurement_dropped', { ...what, field: issue?.path.join('.') ?? '', why: issue?.code ?? '' });
 }

@@ -4,7 +4,7 @@ import { verifyAccessToken } from '../../src/auth/tokens.ts';
 import { makeAmbient, type Ambient, type Context, type Tenant } from '../../src/context.ts';
 import { runTogether } from '../../src/db/session.ts';
 import type { Env } from '../../src/env.ts';
-import { AppError, unauthorized } from '../../src/errors.ts';
+import { AppError, Fault, unauthorized } from '../../src/errors.ts';
 import { Dispatcher, type Ports } from '../../src/events/dispatcher.ts';
 import {
   readLogged,
@@ -123,7 +123,7 @@ export class TenantHub extends DurableObject<Env> {
     try {
       await this.#obey(socket, message);
     } catch (error) {
-      if (!(error instanceof AppError)) logFailure({ hub: this.#tenant_id }, error);
+      if (!(error instanceof AppError)) logFailure({ object: 'hub', tenant_id: this.#tenant_id }, error);
       const { code, message, details } = error instanceof AppError ? error : new AppError('INTERNAL_ERROR');
       reply(socket, 'error', { code, message, details });
     }
@@ -241,7 +241,7 @@ export class TenantHub extends DurableObject<Env> {
       expire: socket => this.#audience.expire(socket, Date.now()),
       pause: () => scheduler.wait(50),
       fail: (socket, error) => {
-        logFailure({ hub: this.#tenant_id }, error);
+        logFailure({ object: 'hub', tenant_id: this.#tenant_id }, error);
         this.#audience.end(socket, CLOSE.failed);
       },
     };
@@ -284,7 +284,7 @@ export class TenantHub extends DurableObject<Env> {
       now: Date.now,
       random: () => this.#ambient().random(),
       reportFailure: (subscriber, error, retry_at) => {
-        logFailure({ hub: this.#tenant_id, subscriber }, error);
+        logFailure({ object: 'hub', tenant_id: this.#tenant_id, subscriber }, error);
         this.ctx.waitUntil(this.#wakeAt(retry_at));
       },
     };
@@ -299,7 +299,7 @@ export class TenantHub extends DurableObject<Env> {
     try {
       return await findTenant(this.env, this.#tenant_id!, Date.now());
     } catch (error) {
-      logFailure({ hub: this.#tenant_id }, error);
+      logFailure({ object: 'hub', tenant_id: this.#tenant_id }, error);
       return 'unknown';
     }
   }
@@ -316,7 +316,7 @@ export class TenantHub extends DurableObject<Env> {
   async #open(): Promise<Context> {
     const ambient = this.#ambient();
     const tenant = await findTenant(this.env, this.#tenant_id!, ambient.now);
-    if (!tenant) throw new Error(`there is no tenant ${this.#tenant_id}`);
+    if (!tenant) throw new Fault(`there is no tenant ${this.#tenant_id}`);
     return makeContext(ambient, tenant, { kind: 'job', name: 'hub' });
   }
 

@@ -2,6 +2,7 @@ import { sql } from 'drizzle-orm';
 import type { Context } from '../context.ts';
 import { commit } from '../db/commit.ts';
 import { runTogether } from '../db/session.ts';
+import { Fault } from '../errors.ts';
 import { toIso } from '../lib/time.ts';
 import { logFailure } from '../log.ts';
 import { jobs, type JobRow } from '../resources/jobs/index.ts';
@@ -76,5 +77,5 @@ export async function checkBalances(ctx: Context): Promise<void> {
     entity_id: job.id,
     data: { count: errors.length },
   });
-  logFailure({ job: 'check-balances', tenant: ctx.tenant.slug }, new Error(`${errors.length} balances differ`));
+  logFailure({ job: 'check-balances', tenant: ctx.tenant.slug }, new Fault(`${errors.length} balances differ`));
 }

@@ -47,7 +47,9 @@ export async function useCredits(ctx: Context): Promise<void> {
   ]);
   for (const { id } of found.slice(0, MOST_CREDITS))
     // whoever has money here isn't cut, so that one who fails can wait for the next day
-    await tryAgain(() => useCreditOf(ctx, id)).catch(error => logFailure({ job: 'use-credits', customer: id }, error));
+    await tryAgain(() => useCreditOf(ctx, id)).catch(error =>
+      logFailure({ job: 'use-credits', customer_id: id }, error),
+    );
   if (found.length > MOST_CREDITS) await ctx.env.JOBS_QUEUE.send({ tenant_id: ctx.tenant.id, kind: 'daily' });
 }
 
@@ -109,7 +111,7 @@ async function suspendSome(ctx: Context, ids: readonly string[]): Promise<void> 
     if (!(error instanceof RaceLost || error instanceof AppError)) throw error;
     for (const id of ids)
       await tryAgain(() => suspendAll(ctx, [id])).catch(reason =>
-        logFailure({ job: 'suspend-overdue', customer: id }, reason),
+        logFailure({ job: 'suspend-overdue', customer_id: id }, reason),
       );
   }
 }

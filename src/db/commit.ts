@@ -1,7 +1,7 @@
 import { eq, sql, type SQL } from 'drizzle-orm';
 import type { SQLiteTable, SQLiteColumn } from 'drizzle-orm/sqlite-core';
 import type { Context } from '../context.ts';
-import { AppError, errorText, fromDatabaseError, unauthorized } from '../errors.ts';
+import { AppError, errorText, Fault, fromDatabaseError, unauthorized } from '../errors.ts';
 import { announce } from '../events/announce.ts';
 import { followAtOnce } from '../events/consequences.ts';
 import { insertEvents, type NewEvent } from '../events/event.ts';
@@ -99,7 +99,7 @@ export function nameMade({ idempotency }: Context, id: string): void {
 function rememberKey({ idempotency, actor, db, now }: Context): Write[] {
   if (!idempotency || actor.kind !== 'user') return [];
   const { key, route, body_hash, subject_id } = idempotency;
-  if (subject_id === null) throw new Error(`nobody said what ${route} makes`);
+  if (subject_id === null) throw new Fault(`nobody said what ${route} makes`);
   const insert = db.orm.run(sql`
     INSERT INTO idempotency_keys (key, user_id, route, body_hash, subject_id, created_at)
     VALUES (${key}, ${actor.id}, ${route}, ${body_hash}, ${subject_id}, ${now})

@@ -5,16 +5,9 @@ import { isInGoodStanding, type Standing } from '../auth/standing.ts';
 import type { Context, Idempotency } from '../context.ts';
 import { AppError, unauthorized } from '../errors.ts';
 import { refresh_tokens, users } from '../resources/users/table.ts';
+import { makeStats, type DatabaseStats } from './stats.ts';
 
 export type Statement = BatchItem<'sqlite'>;
-
-/** What a request cost in the database; D1's own figures. */
-export interface DatabaseStats {
-  round_trips: number;
-  statements: number;
-  rows_read: number;
-  rows_written: number;
-}
 
 /** One tenant's (or the directory's) database for the length of one request. */
 export interface Database {
@@ -26,13 +19,16 @@ export interface Database {
   actor_checked: boolean;
 }
 
-/** `start`: a bookmark, `first-primary` (fresh, for writers) or `first-unconstrained` (nearest, for readers). */
-export function openDatabase(d1: D1Database, start: string): Database {
+/**
+ * `start`: a bookmark, `first-primary` (fresh, for writers) or `first-unconstrained` (nearest, for readers). `stats` count on
+ * where an earlier opening left off.
+ */
+export function openDatabase(d1: D1Database, start: string, stats = makeStats()): Database {
   const session = d1.withSession(start);
   return {
     orm: query_builder,
     session,
-    stats: { round_trips: 0, statements: 0, rows_read: 0, rows_written: 0 },
+    stats,
     bookmark: () => session.getBookmark(),
     actor_checked: false,
   };

@@ -1,4 +1,5 @@
 import type { Env } from '../env.ts';
+import { Fault } from '../errors.ts';
 
 /** DejaVu Sans, which the build step lays beside the pages: too big for the bundle, and rarely needed. */
 
@@ -22,6 +23,6 @@ export async function loadFonts(env: Env): Promise<Fonts> {
 
 async function loadFile(env: Env, name: string): Promise<Uint8Array> {
   const response = await env.ASSETS.fetch(`${FOLDER}/${name}`);
-  if (!response.ok) throw new Error(`the font ${name} is not among the assets (${response.status})`);
+  if (!response.ok) throw new Fault(`the font ${name} is not among the assets (${response.status})`);
   return new Uint8Array(await response.arrayBuffer());
 }

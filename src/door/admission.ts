@@ -5,6 +5,7 @@ import { AppError, unauthorized } from '../errors.ts';
 import { inTime } from '../lib/in-time.ts';
 import { networkOf } from '../lib/network.ts';
 import { logFailure } from '../log.ts';
+import { count } from '../metrics/isolate.ts';
 import { addressLimit, userLimit } from './limits.ts';
 
 /**
@@ -65,7 +66,10 @@ export function askDoor(ambient: Ambient, name: LimiterName, actor: Actor = { ki
   const address = addressOf(ambient);
   const user = actor.kind === 'user' ? actor : null;
   const caller: Caller = { address, user_id: user?.id ?? null, session_id: user?.session_id ?? null };
-  const fail = (error: unknown) => logFailure({ limiter: name.split(':')[0], request_id: ambient.request_id }, error);
+  const fail = (error: unknown) => {
+    count('rukun_limiter_failures_total', {});
+    logFailure({ object: 'limiter', request_id: ambient.request_id }, error);
+  };
   const soon = <T>(answer: Promise<T>): Promise<T> =>
     inTime(answer, Number(env.LIMITER_PATIENCE_MS), 'the limiter doesn’t answer');
   const ask = (counts: readonly Count[]): Promise<Verdict> => soon(limiter.ask({ caller, counts, now }));
@@ -113,7 +117,9 @@ export function askDoor(ambient: Ambient, name: LimiterName, actor: Actor = { ki
     giveBack: (own, counted_at) => soon(limiter.giveBack(own, counted_at)).catch(fail),
     strike: async (suspicion, about) => {
       const block = await soon(limiter.strike(suspicion, caller, about, now)).catch(fail);
-      if (block) reported.push(block);
+      if (!block) return;
+      count('rukun_blocks_total', {});
+      reported.push(block);
     },
     findBlock: async () => (await asked)?.blocks.find(({ user_id }) => user_id === null) ?? null,
     policies: () => known?.policies ?? [],
@@ -124,13 +130,16 @@ export function askDoor(ambient: Ambient, name: LimiterName, actor: Actor = { ki
 const tooMany = (message: string | undefined, wait_ms: number) =>
   new AppError('RATE_LIMIT', message, undefined, { 'Retry-After': String(Math.ceil(wait_ms / 1000)) });
 
-function refused({ retry_after_ms }: Verdict): AppError {
+function refused({ refused_by, retry_after_ms }: Verdict): AppError {
+  count('rukun_limited_total', { policy: refused_by ?? 'none' });
   return tooMany(undefined, retry_after_ms);
 }
 
 /** The address (or its user) did too much that was suspicious. */
-export const blocked = ({ ends_at }: Block, now: number): AppError =>
-  tooMany('This address is blocked for now: too much of what came from it was suspicious.', ends_at - now);
+export function blocked({ ends_at }: Block, now: number): AppError {
+  count('rukun_limited_total', { policy: 'block' });
+  return tooMany('This address is blocked for now: too much of what came from it was suspicious.', ends_at - now);
+}
 
 const seconds = (ms: number) => Math.ceil(ms / 1000);
 

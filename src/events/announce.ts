@@ -18,7 +18,7 @@ export function wakeHub(ambient: Ambient, tenant: Pick<Tenant, 'id' | 'slug'>): 
   ambient.defer(
     hubOf({ env: ambient.env, tenant })
       .wake(tenant.id)
-      .catch((error: unknown) => logFailure({ hub: tenant.slug }, error)),
+      .catch((error: unknown) => logFailure({ object: 'hub', tenant: tenant.slug }, error)),
   );
 }
 
@@ -26,5 +26,5 @@ export function wakeHub(ambient: Ambient, tenant: Pick<Tenant, 'id' | 'slug'>): 
 export function tellOnce<N extends TransientName>(ctx: Context, event: N, ...list: TransientData<N>[]): void {
   if (list.length === 0) return;
   const told = hubOf(ctx).publish(ctx.tenant.id, event, list);
-  ctx.defer(told.catch((error: unknown) => logFailure({ hub: ctx.tenant.slug }, error)));
+  ctx.defer(told.catch((error: unknown) => logFailure({ object: 'hub', tenant: ctx.tenant.slug }, error)));
 }

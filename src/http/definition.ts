@@ -22,6 +22,8 @@ export interface AppVariables {
   signAnswer?: (status: number, body: string) => Promise<string>;
   /** Set where people look: refusals are pages too. */
   showRefusal?: ShowRefusal;
+  /** It is the same request under another path, and tells of itself there. */
+  is_forwarded?: boolean;
 }
 export type App = { Bindings: Env; Variables: AppVariables };
 export type HonoCtx = HonoContext<App>;

@@ -7,6 +7,7 @@ import { hasInvoice, isServedIn, type Candidate } from '../billing/subscriptions
 import type { Context } from '../context.ts';
 import { commitDirectory } from '../db/commit.ts';
 import { runTogether } from '../db/session.ts';
+import { Fault } from '../errors.ts';
 import { logFailure } from '../log.ts';
 import { addDays, businessDate, localDate } from '../lib/time.ts';
 import { applyDuePlanChanges } from '../resources/customers/actions.ts';
@@ -85,7 +86,7 @@ async function issueMonth(ctx: Context, settings: SettingsRow, month: Period, wi
     }
     if (skipped === 0) return;
   }
-  logFailure({ job: 'issue-invoices', tenant: ctx.tenant.slug }, new Error('customers change all the time'));
+  logFailure({ job: 'issue-invoices', tenant: ctx.tenant.slug }, new Fault('customers change all the time'));
 }
 
 /** Dues of that month: prepaid for it, postpaid for the month before. Not of days before the customer was here, or of that day. */

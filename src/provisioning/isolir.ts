@@ -1,6 +1,7 @@
 import { and, eq, isNotNull, or, sql } from 'drizzle-orm';
 import type { Context } from '../context.ts';
 import { read } from '../db/session.ts';
+import { Fault } from '../errors.ts';
 import { provisioning, type ProvisioningRow } from '../resources/provisioning/table.ts';
 import type { DesiredRow, ListState, PoolState, RuleState, SecretState, SuspensionSettings } from './desired.ts';
 import { mustBeAsRead, writeRows, type DesiredChange } from './set-desired.ts';
@@ -48,6 +49,6 @@ function renameIsolir(row: ProvisioningRow, after: SuspensionSettings): DesiredR
       return { ...own, kind, key, desired: row.desired as RuleState };
     case 'simple_queue':
     case 'hotspot_user':
-      throw new Error(`nothing of a ${kind} follows these settings`);
+      throw new Fault(`nothing of a ${kind} follows these settings`);
   }
 }

@@ -4,6 +4,7 @@ import { commit } from '../db/commit.ts';
 import { insertEventsFrom } from '../events/event.ts';
 import { giveUpJob } from '../jobs/give-up.ts';
 import { retryDelay_ms, type Backoff } from '../lib/retry.ts';
+import { Fault } from '../errors.ts';
 import { logFailure } from '../log.ts';
 import { findTenant } from '../tenancy/directory.ts';
 import { makeContext } from '../tenancy/enter.ts';
@@ -49,7 +50,7 @@ export async function buryProvisioning(ambient: Ambient, { tenant_id, router_id 
 
 /** Rounds come again by themselves; what somebody started and waits for ends, and says so. */
 export async function buryJob(ambient: Ambient, message: JobMessage): Promise<void> {
-  logFailure({ queue: 'rukun-jobs-dead', ...message }, new Error('given up: it failed each time it was tried'));
+  logFailure({ queue: 'rukun-jobs-dead', ...message }, new Fault('given up: it failed each time it was tried'));
   if (!('job_id' in message)) return;
   const ctx = await enter(ambient, message.tenant_id, message.kind);
   if (ctx) await giveUpJob(ctx, message.job_id);

@@ -5,7 +5,6 @@ import { runImportJob } from '../jobs/import-secrets.ts';
 import { runBilling } from '../jobs/run-billing.ts';
 import { sweepTenant } from '../jobs/sweep.ts';
 import { runUndoJob } from '../jobs/undo-import.ts';
-import { logLine } from '../log.ts';
 import { findTenant } from '../tenancy/directory.ts';
 import { makeContext } from '../tenancy/enter.ts';
 import { ensureTenantSchema } from '../tenancy/tenant-schema.ts';
@@ -26,8 +25,6 @@ export async function handleJob(ambient: Ambient, message: JobMessage): Promise<
   if (message.kind === 'migrate') return ensureTenantSchema(env, tenant);
   const ctx = await makeContext(ambient, tenant, { kind: 'job', name: message.kind });
   await runJob(ctx, message);
-  const job = { job: message.kind, ...('job_id' in message && { job_id: message.job_id }), tenant: tenant.slug };
-  logLine(env, { level: 'info', ...job, duration_ms: ambient.elapsed_ms(), ...ctx.db.stats });
 }
 
 type OfDatabase = Exclude<JobMessage, { kind: 'migrate' }>;

@@ -70,11 +70,12 @@ export async function makeContext(
   const reader = /^[\w-]{1,200}$/.test(bookmark) ? bookmark : 'first-unconstrained';
   const start = request?.method === 'GET' ? reader : 'first-primary';
   const if_match = request?.headers.get('if-match');
+  ambient.trace.tenant = tenant.slug;
   return {
     ...ambient,
     tenant,
     actor,
-    db: openDatabase(tenantDatabase(ambient.env, tenant.shard), start),
+    db: openDatabase(tenantDatabase(ambient.env, tenant.shard), start, ambient.trace.stats),
     admission,
     // an If-Match that we never gave out matches nothing
     if_match: if_match && if_match !== '*' ? (parseVersion(if_match) ?? 'none of ours') : null,

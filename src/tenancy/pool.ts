@@ -89,7 +89,9 @@ export async function settleHalfDoneSignUps(ambient: Ambient): Promise<void> {
       .where(and(eq(tenants.status, 'provisioning'), lt(tenants.created_at, toIso(now - HALF_DONE_AFTER_MS)))),
   ]);
   for (const tenant of waiting)
-    await settleSignUp(ambient, db, tenant).catch(error => logFailure({ tenant: tenant.slug }, error));
+    await settleSignUp(ambient, db, tenant).catch(error =>
+      logFailure({ job: 'settle-sign-up', tenant: tenant.slug }, error),
+    );
 }
 
 interface HalfDone {

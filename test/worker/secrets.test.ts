@@ -8,6 +8,7 @@ import { NONCE_HEADER, signAnswer, SIGNATURE_HEADER } from '../../src/protocol/s
 import { MASK } from '../../src/http/fields.ts';
 import { API_BASE, type Route } from '../../src/http/resource.ts';
 import { isLive, nameOf } from '../support/contract.ts';
+import { base64, dumpAsText as dumpDatabase, hex } from '../support/marks.ts';
 import { type Answer, call, makePublicKey, PASSWORD, TestTenant } from '../support/world.ts';
 
 /** Secrets stay secret, and no input is ever code. */
@@ -20,20 +21,6 @@ afterEach(() => {
   env.LOG_REQUESTS = 'no';
   vi.restoreAllMocks();
 });
-
-/** Every value of every table, as text. */
-async function dumpDatabase(d1: D1Database): Promise<string> {
-  const tables = await d1.prepare("SELECT name FROM sqlite_master WHERE type IN ('table', 'view') AND name NOT LIKE '\\_cf%' ESCAPE '\\'").all<{ name: string }>(); // prettier-ignore
-  const results = await d1.batch(tables.results.map(({ name }) => d1.prepare(`SELECT * FROM "${name}"`)));
-  const text = (value: unknown) =>
-    Array.isArray(value) || value instanceof ArrayBuffer
-      ? new TextDecoder().decode(new Uint8Array(value as number[]))
-      : value;
-  return JSON.stringify(results.map(({ results: rows }) => (rows as Row[]).map(row => Object.values(row).map(text))));
-}
-
-const base64 = (text: string) => btoa(text).replace(/=+$/, '');
-const hex = (text: string) => Array.from(text, char => char.charCodeAt(0).toString(16).padStart(2, '0')).join('');
 
 interface JsonSchema {
   $ref?: string;

@@ -278,7 +278,7 @@ export async function applyDuePlanChanges(ctx: Context): Promise<void> {
       .limit(MOST_PLAN_CHANGES),
   ]);
   for (const change of due)
-    await applyPlanChange(ctx, change).catch(error => logFailure({ job: 'plan-changes', change: change.id }, error));
+    await applyPlanChange(ctx, change).catch(error => logFailure({ job: 'plan-changes', change_id: change.id }, error));
 }
 
 async function applyPlanChange(ctx: Context, change: PlanChangeRow): Promise<void> {

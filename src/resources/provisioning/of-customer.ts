@@ -72,7 +72,7 @@ export async function syncProvisioning(
   const asked = new Map(router_ids.map(id => [id, applyDesired(ctx, id, customer_id)]));
   const present = asked.get(customer.router_id ?? '');
   const all = Promise.all(asked.values());
-  ctx.defer(all.catch((error: unknown) => logFailure({ work: 'sync', customer_id }, error)));
+  ctx.defer(all.catch((error: unknown) => logFailure({ job: 'sync', tenant: ctx.tenant.slug, customer_id }, error)));
   const failures = (present ? [await present] : await all).map(result => result.failure);
   if (failures[0] && failures.every(failure => failure !== null)) throw failures[0];
   return getProvisioning(ctx, customer_id);

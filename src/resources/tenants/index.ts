@@ -80,7 +80,7 @@ async function signUp(ambient: PlatformContext, body: z.output<typeof SignUp>): 
     created_at: at,
     updated_at: at,
   };
-  const db = openDatabase(tenantDatabase(env, tenant.shard!), 'first-primary');
+  const db = openDatabase(tenantDatabase(env, tenant.shard!), 'first-primary', ambient.trace.stats);
   await commit(
     {
       ...ambient,
