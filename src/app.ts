@@ -37,8 +37,9 @@ base.use(async (c, next) => {
     ip: c.req.header('cf-connecting-ip') ?? null,
   });
   c.set('ambient', ambient);
-  c.header('X-Request-Id', ambient.request_id);
   await next();
+  // not before: an answer that is a Response of its own (files, sockets) would come without it
+  c.res.headers.set('X-Request-Id', ambient.request_id);
   if (c.var.signAnswer)
     c.res.headers.set(SIGNATURE_HEADER, await c.var.signAnswer(c.res.status, await c.res.clone().text()));
   const { stats } = c.var.ctx?.db ?? { stats: undefined };
@@ -91,7 +92,9 @@ base.get('/readyz', async c => {
 base.all(`${API_BASE}/mikrotik/routers/:rest{.*}?`, async c => {
   const url = new URL(c.req.url);
   url.pathname = url.pathname.replace('/mikrotik/routers', '/routers');
-  return base.fetch(new Request(url, c.req.raw), c.env, c.executionCtx);
+  const request = new Request(url, c.req.raw);
+  request.headers.set('x-request-id', c.var.ambient.request_id);
+  return base.fetch(request, c.env, c.executionCtx);
 });
 
 const documented = fromHono(base, OPENAPI_OPTIONS);

@@ -1,3 +1,4 @@
+import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import type { AnyDefinition, HonoCtx, Page } from './definition.ts';
 import { answerPage, type HtmlPage } from './page.ts';
 
@@ -15,7 +16,7 @@ export async function answer(
   if ('socket' in returns) return result as Response;
   const bookmark = definition.needs === 'platform' ? null : c.var.ctx.db.bookmark();
   if (bookmark) c.header('X-D1-Bookmark', bookmark);
-  if ('file' in returns || result instanceof Response) return result as Response;
+  if ('file' in returns || result instanceof Response) return answerFile(c, result as Response);
   if ('list' in returns) {
     const { rows, total, meta: more } = result as Page<unknown>;
     const data = rows.map(row => chooseFields(returns.list.parse(row), query.fields as string[] | undefined));
@@ -33,6 +34,10 @@ export async function answer(
   if (etag && known.some(tag => tag.trim().replace(/^W\//, '') === etag)) return c.body(null, 304);
   return c.body(body, status, { 'Content-Type': 'application/json' });
 }
+
+/** Through the context: a Response of its own would come without the headers that were set before it. */
+const answerFile = (c: HonoCtx, { body, status, headers }: Response): Response =>
+  c.newResponse(body, { status: status as ContentfulStatusCode, headers });
 
 /**
  * A single row's tag: its version (when people last changed it, which rises with every change; If-Match compares that)
