@@ -4,7 +4,7 @@ import { secureHeaders } from 'hono/secure-headers';
 import { loadTokenKeys } from './auth/tokens.ts';
 import { makeAmbient } from './context.ts';
 import { AppError, fromDatabaseError } from './errors.ts';
-import type { App } from './http/definition.ts';
+import type { App, HonoCtx } from './http/definition.ts';
 import { BEARER, OPENAPI_OPTIONS } from './http/openapi.ts';
 import { answerPage } from './http/page.ts';
 import { API_BASE, listRoutes } from './http/resource.ts';
@@ -55,7 +55,7 @@ base.use(async (c, next) => {
   });
 });
 
-base.onError((error, c) => {
+const answerError = (error: Error, c: HonoCtx): Response | Promise<Response> => {
   const known = error instanceof AppError ? error : fromDatabaseError(error);
   const refusal = known ?? new AppError('INTERNAL_ERROR');
   const { ambient, ctx, showRefusal } = c.var;
@@ -67,11 +67,11 @@ base.onError((error, c) => {
   }
   const { code, message, details } = refusal;
   return c.json({ success: false, error: { code, message, details, request_id } }, refusal.status, refusal.headers);
-});
+};
 
-base.notFound(() => {
-  throw new AppError('NOT_FOUND', 'There is no such route; see /docs.');
-});
+base.onError(answerError);
+// answered, not thrown: what is thrown here passes by the middleware above
+base.notFound(c => answerError(new AppError('NOT_FOUND', 'There is no such route; see /docs.'), c));
 
 base.get('/.well-known/jwks.json', async c => {
   c.header('Cache-Control', 'public, max-age=300');
