@@ -22,6 +22,7 @@ const inWorkers = (name: string): TestProjectConfiguration => ({
           TEST_NETWORK: inject('network'),
           TEST_SIMULATION: inject('simulation'),
           TEST_ACCOUNTS: inject('accounts'),
+          TEST_FUZZ: inject('fuzz'),
         },
       },
     })),

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { ERRORS, type ErrorCode } from '../../src/errors.ts';
 import { API_BASE, type Route } from '../../src/http/resource.ts';
 import { equalSignatures, NONCE_HEADER, SIGNATURE_HEADER, signAnswer } from '../../src/protocol/signature.ts';
+import type { Schema as DocumentSchema } from './fuzz/fitting.ts';
 import { type Answer, type CallOptions, newAddress, readAnswer, type SignedParts, type TestBridge } from './world.ts';
 
 /** What the contract tests need of every route alike: its name, a path, a body that fits, and a call that judges. */
@@ -103,7 +104,7 @@ const KNOWN: Record<string, unknown> = {
 };
 
 /** What a field of this name is the id of, by the first part of its path. */
-const REFERENCES: Record<string, string> = {
+export const REFERENCES: Record<string, string> = {
   router_id: 'routers',
   bridge_id: 'bridges',
   service_plan_id: 'service-plans',
@@ -177,8 +178,17 @@ async function readWhole(body: BodyInit | undefined): Promise<string> {
   return body === undefined ? '' : new Response(body).text();
 }
 
-interface Document {
-  paths: Record<string, Record<string, { operationId: string; responses: Record<string, unknown> }>>;
+/** As the document tells of a route. */
+export interface Operation {
+  operationId: string;
+  parameters?: { name: string; in: string; required: boolean; schema: DocumentSchema }[];
+  requestBody?: { content: Record<string, { schema: DocumentSchema }> };
+  responses: Record<string, unknown>;
+}
+
+export interface Document {
+  paths: Record<string, Record<string, Operation>>;
+  components: { schemas: Record<string, DocumentSchema> };
 }
 
 export async function readDocument(): Promise<Document> {
@@ -229,6 +239,8 @@ export class Asker {
     else if (type === undefined && typeof body === 'string')
       headers.set('content-type', CONTENT_TYPE[acceptsOf(route)]);
     const response = await SELF.fetch(url, { method, headers, body: sent ?? null, redirect: 'manual' });
+    response.webSocket?.accept();
+    response.webSocket?.close();
     const answer = await readAnswer(method, url.pathname, response);
     this.judge(route, answer);
     if (bridge) await this.judgeSignature(route, answer, bridge, headers.get(NONCE_HEADER)!);
@@ -264,3 +276,5 @@ export class Asker {
 }
 
 export const isUnderRouters = (route: Route) => route.path.startsWith(`${API_BASE}/routers`);
+/** `/mikrotik/routers` is `/routers`. */
+export const underOlderName = (path: string) => path.replace('/routers', '/mikrotik/routers');

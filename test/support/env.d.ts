@@ -1,5 +1,6 @@
 import type { Env as WorkerEnv } from '../../src/env.ts';
 import type { AccountOptions } from './account-model/options.ts';
+import type { FuzzOptions } from './fuzz/options.ts';
 import type { SimulationSetup, TestNetwork } from './network.ts';
 
 declare global {
@@ -8,6 +9,7 @@ declare global {
       TEST_NETWORK: TestNetwork;
       TEST_SIMULATION: SimulationSetup;
       TEST_ACCOUNTS: AccountOptions;
+      TEST_FUZZ: FuzzOptions;
     }
   }
 }

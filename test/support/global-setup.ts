@@ -11,6 +11,7 @@ import { startBridge } from '../../bridge/run.ts';
 import { startSimulator } from '../../bridge/simulator/server.ts';
 import { makeSecrets } from '../../scripts/keys.ts';
 import { type AccountOptions, readAccountOptions } from './account-model/options.ts';
+import { type FuzzOptions, readFuzzOptions } from './fuzz/options.ts';
 import type { SimulationSetup, TestBridgeAccess, TestNetwork } from './network.ts';
 import { readSimulationOptions, startSimulationNetwork } from './simulation-network.ts';
 
@@ -20,6 +21,7 @@ declare module 'vitest' {
     network: TestNetwork;
     simulation: SimulationSetup;
     accounts: AccountOptions;
+    fuzz: FuzzOptions;
   }
 }
 
@@ -101,6 +103,7 @@ export default async function ({ provide }: TestProject) {
   provide('network', network);
   provide('simulation', simulation.setup);
   provide('accounts', readAccountOptions());
+  provide('fuzz', readFuzzOptions());
   return async () => {
     await Promise.all([stop(), simulation.stop()]);
   };
