@@ -28,6 +28,7 @@ const inWorkers = (name: string): TestProjectConfiguration => ({
           TEST_ROTATION: inject('rotation'),
           TEST_SIMULATION: inject('simulation'),
           TEST_ACCOUNTS: inject('accounts'),
+          TEST_FUZZ: inject('fuzz'),
         },
       },
     })),

@@ -43,8 +43,9 @@ base.use(async (c, next) => {
     ip: c.req.header('cf-connecting-ip') ?? null,
   });
   c.set('ambient', ambient);
-  c.header('X-Request-Id', ambient.request_id);
   await next();
+  // not before: an answer that is a Response of its own (files, sockets) would come without it
+  c.res.headers.set('X-Request-Id', ambient.request_id);
   if (!c.var.is_forwarded) writeLimits(c);
   // what is said to one caller is no other one's, and is asked after before it is shown again
   if (!c.res.headers.has('Cache-Control') && c.res.status !== 101)
@@ -101,6 +102,7 @@ base.onError((error, c) => {
   return refuse(c, new AppError('INTERNAL_ERROR'));
 });
 
+// answered, not thrown: what is thrown here passes by the middleware above
 base.notFound(c => refuse(c, new AppError('NOT_FOUND', 'There is no such route; see /docs.')));
 
 base.get('/.well-known/jwks.json', limitAddress, async c => {

@@ -1,3 +1,4 @@
+import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import type { AnyDefinition, HonoCtx, Page } from './definition.ts';
 import { answerPage, type HtmlPage } from './page.ts';
 
@@ -46,6 +47,10 @@ function isKnown(c: HonoCtx, etag: string): boolean {
   // a proxy that compresses marks a tag as weak
   return known.some(tag => tag.trim().replace(/^W\//, '') === etag);
 }
+
+/** Through the context: a Response of its own would come without the headers that were set before it. */
+const answerFile = (c: HonoCtx, { body, status, headers }: Response): Response =>
+  c.newResponse(body, { status: status as ContentfulStatusCode, headers });
 
 /**
  * A single row's tag: its version (when people last changed it, which rises with every change; If-Match compares that)

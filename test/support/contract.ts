@@ -199,6 +199,10 @@ export class Asker {
     this.published = published;
   }
 
+  get document(): PublishedDocument {
+    return this.published.document;
+  }
+
   static async make(): Promise<Asker> {
     return new Asker(readPublished(await readDocumentText()));
   }
@@ -229,6 +233,8 @@ export class Asker {
     else if (type === undefined && typeof body === 'string')
       headers.set('content-type', CONTENT_TYPE[acceptsOf(route)]);
     const response = await SELF.fetch(url, { method, headers, body: sent ?? null, redirect: 'manual' });
+    response.webSocket?.accept();
+    response.webSocket?.close();
     const answer = await readAnswer(method, url.pathname, response);
     this.judge(route, answer);
     if (bridge) await this.judgeSignature(route, answer, bridge, headers.get(NONCE_HEADER)!);
@@ -267,3 +273,5 @@ export class Asker {
 }
 
 export const isUnderRouters = (route: Route) => route.path.startsWith(`${API_BASE}/routers`);
+/** `/mikrotik/routers` is `/routers`. */
+export const underOlderName = (path: string) => path.replace('/routers', '/mikrotik/routers');

@@ -1,5 +1,6 @@
 import type { Env as WorkerEnv } from '../../src/env.ts';
 import type { AccountOptions } from './account-model/options.ts';
+import type { FuzzOptions } from './fuzz/options.ts';
 import type { SimulationSetup, TestNetwork } from './network.ts';
 
 declare global {
@@ -10,6 +11,7 @@ declare global {
       TEST_ROTATION: string;
       TEST_SIMULATION: SimulationSetup;
       TEST_ACCOUNTS: AccountOptions;
+      TEST_FUZZ: FuzzOptions;
     }
   }
 }

@@ -11,6 +11,7 @@ import { startBridge } from '../../bridge/run.ts';
 import { startSimulator } from '../../bridge/simulator/server.ts';
 import { makeSecrets } from '../../scripts/keys.ts';
 import { type AccountOptions, readAccountOptions } from './account-model/options.ts';
+import { type FuzzOptions, readFuzzOptions } from './fuzz/options.ts';
 import type { SimulationSetup, TestBridgeAccess, TestNetwork } from './network.ts';
 import { startRotatingBridges } from './rotating-bridges.ts';
 import { readSimulationOptions, startSimulationNetwork } from './simulation-network.ts';
@@ -22,6 +23,7 @@ declare module 'vitest' {
     rotation: string;
     simulation: SimulationSetup;
     accounts: AccountOptions;
+    fuzz: FuzzOptions;
   }
 }
 
@@ -108,6 +110,7 @@ export default async function ({ provide }: TestProject) {
   provide('rotation', rotation.control_url);
   provide('simulation', simulation.setup);
   provide('accounts', readAccountOptions());
+  provide('fuzz', readFuzzOptions());
   return async () => {
     await Promise.all([stop(), simulation.stop(), rotation.stop()]);
   };

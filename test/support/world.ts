@@ -56,7 +56,8 @@ export async function call(method: string, path: string, options: CallOptions = 
 }
 
 export async function readAnswer(method: string, path: string, response: Response): Promise<Answer> {
-  const text = await response.text();
+  // not text(): the runtime warns of files
+  const text = new TextDecoder().decode(await response.arrayBuffer());
   const is_json = response.headers.get('content-type')?.startsWith('application/json') && text !== '';
   const content = is_json ? JSON.parse(text) : {};
   if (is_json) holdToSchema(method, path, response.status, content);

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { ZodObject } from 'zod';
 import { routes } from '../../src/app.ts';
-import { PERMISSIONS, ROLES, type Role, roleMay, type Permission } from '../../src/auth/permissions.ts';
+import { PERMISSIONS, ROLES, roleMay, type Permission } from '../../src/auth/permissions.ts';
 import { API_BASE, type Route } from '../../src/http/resource.ts';
 import { REPORT_PATH, TENANT_HEADER } from '../../src/protocol/messages.ts';
 import { MOST_SKEW_MS, NONCE_HEADER, SIGNATURE_HEADER, TIME_HEADER } from '../../src/protocol/signature.ts';
@@ -29,9 +29,12 @@ import {
   sampleBody,
   stringFields,
   takesJson,
+  underOlderName,
 } from '../support/contract.ts';
 import { dumpDatabase } from '../support/direct.ts';
-import { addEntry, call, makePublicKey, TestBridge, TestTenant, type TestUser } from '../support/world.ts';
+import { knock } from '../support/listener.ts';
+import { addRows, addUsers, idFor } from '../support/rows.ts';
+import { call, makePublicKey, TestBridge, TestTenant } from '../support/world.ts';
 
 /** What holds for every route there is; a new route is held to it without a line here. */
 
@@ -352,64 +355,6 @@ describe('roles', () => {
     expect(asker.complaints).toEqual([]);
   });
 });
-
-async function addUsers(tenant: TestTenant): Promise<TestUser[]> {
-  const others = await Promise.all((['operator', 'technician', 'viewer'] as Role[]).map(role => tenant.addUser(role)));
-  return [tenant.admin, ...others];
-}
-
-/** One row of every resource, by the first part of its path, so that paths lead somewhere. */
-async function addRows(tenant: TestTenant): Promise<Record<string, string>> {
-  const bridge = await tenant.post('/bridges', { name: 'Kantor' });
-  // without a bridge nobody reaches it
-  const router = await tenant.post('/routers', {
-    name: 'Pusat',
-    host: '10.0.0.1',
-    username: 'api',
-    password: 'rahasia-router',
-    bridge_id: null,
-  });
-  const plan = await tenant.addPlan();
-  const zone = await tenant.post('/zones', { name: 'Utara' });
-  const customer = await tenant.addCustomer(plan.id, { zone_id: zone.id });
-  const { id: user_id } = await tenant.addUser('viewer');
-  const pool = await tenant.post('/ip-pools', { router_id: router.id, name: 'rumah', ranges: '10.9.0.0/24' });
-  const device = await tenant.post('/devices', { device_name: 'OLT 1', device_type: 'olt', customer_id: customer.id });
-  // nobody makes one by asking
-  const alert_id = crypto.randomUUID();
-  await (
-    await tenant.database()
-  )
-    .prepare(
-      `INSERT INTO alerts (id, type, severity, entity_type, entity_id, message, status, opened_at, created_at, updated_at)
-      VALUES (?1, 'low_stock', 'info', 'device', ?2, 'x', 'open', ?3, ?3, ?3)`,
-    )
-    .bind(alert_id, device.id, Date.now())
-    .run();
-  const entry_id = await addEntry(tenant, router.id, 'entri');
-  const imported = await tenant.call('POST', '/imports/file', {
-    query: { dry_run: true },
-    headers: { 'content-type': 'text/plain' },
-    body: '/ppp secret\nadd name=budi password=rahasia profile=default service=pppoe\n',
-  });
-  return {
-    bridges: bridge.id,
-    routers: router.id,
-    'service-plans': plan.id,
-    zones: zone.id,
-    customers: customer.id,
-    users: user_id,
-    jobs: imported.data.id,
-    imports: imported.data.import_id,
-    'ip-pools': pool.id,
-    devices: device.id,
-    monitoring: alert_id,
-    provisioning: entry_id,
-    isolir: tenant.id,
-  };
-}
-
-const idFor = (route: Route, ids: Record<string, string>) => ids[route.path.slice(API_BASE.length).split('/')[1]!];
 
 /** What may be longer than JSON, text and forms are elsewhere, and why. */
 const LONGER_BODIES: Record<string, number> = {
@@ -936,6 +881,27 @@ describe('the document and the rest of the root', () => {
     }
   });
 
+  test('a file and a socket come with the request’s id too, and a file with the database’s bookmark', async () => {
+    const { tenant } = await makeWorld();
+    const { invoices } = await addRows(tenant);
+    const headers = { 'x-request-id': 'abcdefgh-2' };
+    const file = await tenant.call('GET', `/invoices/${invoices}/pdf`, { headers });
+    expect([file.status, file.headers.get('x-request-id')]).toEqual([200, 'abcdefgh-2']);
+    expect(file.headers.get('content-type')).toBe('application/pdf');
+    expect(file.headers.get('x-d1-bookmark')).toBeTruthy();
+    const socket = await knock({}, { ...headers, authorization: `Bearer ${tenant.admin.token}` });
+    socket.webSocket!.accept();
+    socket.webSocket!.close();
+    expect([socket.status, socket.headers.get('x-request-id')]).toEqual([101, 'abcdefgh-2']);
+  });
+
+  test('under an older name of a route a refusal names the id that its header has', async () => {
+    const tenant = await TestTenant.signUp();
+    const answer = await tenant.call('GET', '/mikrotik/routers/x');
+    expect(answer.status).toBe(400);
+    expect(answer.error.request_id).toBe(answer.headers.get('x-request-id'));
+  });
+
   test('healthz, readyz and the JWKS answer without a token', async () => {
     for (const path of ['/healthz', '/readyz']) {
       const response = await SELF.fetch(`http://rukun.test${path}`);
@@ -953,7 +919,6 @@ describe('the document and the rest of the root', () => {
 
 describe('/mikrotik/routers is /routers', () => {
   const under_routers = routes.filter(isUnderRouters);
-  const alias = (path: string) => path.replace('/routers', '/mikrotik/routers');
 
   test('every route answers alike under both names', async () => {
     const { asker, tenant, as } = await makeWorld();
@@ -979,7 +944,7 @@ describe('/mikrotik/routers is /routers', () => {
         const path = fillPath(route.path);
         const [by_name, by_alias] = [
           await asker.ask(route, { ...options, path }),
-          await asker.ask(route, { ...options, path: alias(path) }),
+          await asker.ask(route, { ...options, path: underOlderName(path) }),
         ];
         const alike =
           (by_name.status === by_alias.status && by_name.error?.code === by_alias.error?.code) ||
