@@ -1,4 +1,3 @@
-import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import type { AnyDefinition, HonoCtx, Page } from './definition.ts';
 import { answerPage, type HtmlPage } from './page.ts';
 
@@ -33,7 +32,10 @@ export async function answer(
   return c.body(body, status, { 'Content-Type': 'application/json' });
 }
 
-/** A file with the headers that every answer has; nothing of it where it is known already. */
+/**
+ * A file, through the context: a Response of its own would come without the headers that were set before it. Nothing of it
+ * where it is known already.
+ */
 async function answerFile(c: HonoCtx, { body, headers }: Response): Promise<Response> {
   const etag = headers.get('etag');
   if (!etag || !isKnown(c, etag)) return c.newResponse(body, 200, Object.fromEntries(headers));
@@ -47,10 +49,6 @@ function isKnown(c: HonoCtx, etag: string): boolean {
   // a proxy that compresses marks a tag as weak
   return known.some(tag => tag.trim().replace(/^W\//, '') === etag);
 }
-
-/** Through the context: a Response of its own would come without the headers that were set before it. */
-const answerFile = (c: HonoCtx, { body, status, headers }: Response): Response =>
-  c.newResponse(body, { status: status as ContentfulStatusCode, headers });
 
 /**
  * A single row's tag: its version (when people last changed it, which rises with every change; If-Match compares that)

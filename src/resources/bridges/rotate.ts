@@ -43,7 +43,7 @@ export async function goOnRotating(ctx: Context, bridge: BridgeRow): Promise<voi
   } catch (error) {
     // the next report tries again
     if (error instanceof BridgeCallFailed || error instanceof AppError) return;
-    logFailure({ work: 'rotation', bridge_id: bridge.id }, error);
+    logFailure({ job: 'rotation', tenant: ctx.tenant.slug }, error);
   }
 }
 
