@@ -59,7 +59,7 @@ describe('a figure', () => {
     expect(most_at_once).toBe(1);
     expect(shown.at(-1)).toBe(40);
     // after a rest as at first
-    await vi.advanceTimersByTimeAsync(10_000);
+    await vi.advanceTimersByTimeAsync(20_000);
     reads = [];
     for (let times = 0; times < 12; times++) {
       figure.touch();

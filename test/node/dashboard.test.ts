@@ -5,6 +5,7 @@ import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { chromium, type Browser, type BrowserContext, type Page } from 'playwright-core';
+import { Secret, TOTP } from 'otpauth';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { connectLive, createRukunClient, signIn, unwrap, type RukunClient, type Schemas } from '../../client/index.ts';
 import { makeSecrets } from '../../scripts/keys.ts';
@@ -350,6 +351,34 @@ describe.skipIf(is_missing && !process.env.CI)('the dashboard', () => {
     await fillForm(ADMIN);
     await connection('open');
     expect(await page.title()).toBe('Melati Net · Rukun');
+  });
+
+  it('asks for a code where there is a second factor, and lets in who has to set one up only then', async () => {
+    expected = /status of 401/;
+    const own = { email: 'sari@melati.example', password: ADMIN.password };
+    unwrap(await api.POST('/api/v1/users', { body: { ...own, name: 'Sari', role: 'viewer' } }));
+    unwrap(await api.PUT('/api/v1/settings', { body: { second_factor_roles: ['viewer'] } }));
+    await openPage({ width: 320 });
+    await page.goto(`${origin()}/live`);
+    await fillForm(own);
+    await page.waitForSelector('text=Peran Anda memerlukan verifikasi dua langkah.');
+    const { client } = await signIn({ url: worker.url, tenant: 'melati' }, own);
+    const body = { current_password: own.password };
+    const { secret } = unwrap(await client.POST('/api/v1/auth/totp', { body }));
+    const totp = new TOTP({ secret: Secret.fromBase32(secret) });
+    const earlier = totp.generate({ timestamp: Date.now() - 30_000 });
+    unwrap(await client.POST('/api/v1/auth/totp/confirm', { body: { code: earlier } }));
+    await fillForm(own);
+    await page.waitForSelector('text=Isi kode verifikasi.');
+    await page.fill('#code', earlier);
+    await fillForm(own);
+    await page.waitForSelector('text=Kode salah, sudah lewat, atau sudah dipakai.');
+    if (process.env.SHOTS) await page.screenshot({ path: `${process.env.SHOTS}/code.png`, fullPage: true });
+    expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(320);
+    await page.fill('#code', totp.generate());
+    await fillForm(own);
+    await connection('open');
+    unwrap(await api.PUT('/api/v1/settings', { body: { second_factor_roles: [] } }));
   });
 
   it('keeps the form in its language while it is signing in: the answer belongs there', async () => {

@@ -244,6 +244,7 @@ const ROLES_TABLE: Record<string, string> = {
   'reports:read': 'admin operator',
   'users:write': 'admin',
   'settings:write': 'admin',
+  'security:write': 'admin',
   'audit:read': 'admin',
 };
 
@@ -256,6 +257,7 @@ const ADMIN_ONLY = [
   /^post \/provisioning\/:id\/adopt$/,
   /^(put|patch) \/settings$/,
   / \/users/,
+  / \/security/,
   / \/audit-logs(\/export)?$/,
   / \/customers\/:id\/audit-logs$/,
   /^delete \/payments/,

@@ -313,7 +313,7 @@ describe('a stranger', () => {
     const answers = [];
     for (const form of wrong) {
       const { status, headers, text } = await ask(isp.tenant.slug, form);
-      answers.push({ status, headers: [...headers].filter(([name]) => name !== 'x-request-id'), text });
+      answers.push({ status, headers: [...headers].filter(([name]) => !['x-request-id', 'ratelimit'].includes(name)), text });
       expect(text).not.toContain('Budi');
       expect(text).not.toContain('150.000');
     }
@@ -398,7 +398,7 @@ describe('tries', () => {
       Array.from({ length: 63 }, (_, at) => ask(tenant.slug, wrong('CUST1', at % 6), { address })),
     );
     // the others were refused for their code, or were looked at
-    const refused = answers.filter(({ headers }) => headers.get('ratelimit-policy') === '"isolir";q=60;w=60');
+    const refused = answers.filter(({ headers }) => headers.get('ratelimit-policy')?.endsWith('"isolir";q=60;w=60'));
     expect(refused).toHaveLength(3);
     for (const { status, headers, text } of refused) {
       expect(status).toBe(429);

@@ -35,10 +35,9 @@ async function lookUp(ctx: Context, typed: Typed) {
     { policy: POLICY, subject: `code ${foldCode(typed.customer_code)}`, limit: BY_CODE, is_kept: true },
     { policy: POLICY, subject: `phone ${phoneTail(typed.phone)}`, limit: BY_PHONE, is_kept: true },
   ];
-  const counted_at = await admission.count([
-    { policy: POLICY, subject: admission.caller.address, limit: BY_ADDRESS },
-    ...wrong,
-  ]);
+  // tries that are refused for their code or phone are tries as well
+  await admission.count([{ policy: POLICY, subject: admission.caller.address, limit: BY_ADDRESS }]);
+  const counted_at = await admission.count(wrong);
   const found = await readBill(ctx, typed);
   if (found.bill) await admission.giveBack(wrong, counted_at);
   return found;
