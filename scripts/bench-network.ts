@@ -72,7 +72,7 @@ export class BenchNetwork {
       build_dir,
       port: await findFreePort(),
       pool_size: tenants,
-      bindings: { ...(await makeSecrets()), SIGNUP: 'open', ALLOW_LOOPBACK_BRIDGE: 'yes', ...LIMITS },
+      bindings: { ...(await makeSecrets(Date.now())), SIGNUP: 'open', ALLOW_LOOPBACK_BRIDGE: 'yes', ...LIMITS },
       ...(onLog && { onLog }),
       ...options,
     });

@@ -14,7 +14,8 @@ import {
 } from './demo.ts';
 import { makeRouterExport } from './demo-isp.ts';
 import { dialSubscribers } from './demo-subscribers.ts';
-import { makeSecrets, type Secrets } from './keys.ts';
+import { readSecrets, writeSecrets } from './key-stores.ts';
+import { makeSecrets } from './keys.ts';
 import { buildWorker, serveWorker, type LocalWorker } from './local-worker.ts';
 import { endWithParent } from './run-child.ts';
 
@@ -51,13 +52,11 @@ async function checkPorts(): Promise<void> {
 }
 
 /** Made once on this machine, readable by its owner alone. */
-async function loadSecrets(): Promise<Secrets & { router_password: string }> {
-  const file = path.join(STATE_DIR, 'secrets.json');
-  if (!existsSync(file)) {
-    const made = { ...(await makeSecrets()), router_password: makePassword() };
-    writePrivate(file, JSON.stringify(made, null, 2));
-  }
-  return JSON.parse(readFileSync(file, 'utf8')) as Secrets & { router_password: string };
+async function loadSecrets(): Promise<{ router_password: string; keys: Record<string, string> }> {
+  if (!readSecrets(STATE_DIR))
+    writeSecrets(STATE_DIR, { ...(await makeSecrets(Date.now())), router_password: makePassword() });
+  const { router_password, ...keys } = readSecrets(STATE_DIR)!;
+  return { router_password: router_password!, keys };
 }
 
 /** The router's export as it was before Rukun: it fills the simulated router, and is what is imported. */
@@ -127,7 +126,7 @@ async function stop(reason?: string): Promise<void> {
   process.exit(reason ? 1 : 0);
 }
 
-function workerBindings(secrets: Secrets): Record<string, string> {
+function workerBindings(keys: Record<string, string>): Record<string, string> {
   const handed_on = Object.entries(process.env).filter(([name]) =>
     /^(LIMIT_\w+|SIGNUP|PASSWORD_COST|LOG_REQUESTS)$/.test(name),
   );
@@ -136,15 +135,14 @@ function workerBindings(secrets: Secrets): Record<string, string> {
     SIGNUP: 'open',
     ALLOW_LOOPBACK_BRIDGE: 'yes',
     ...(Object.fromEntries(handed_on) as Record<string, string>),
-    TOKEN_KEYS: secrets.TOKEN_KEYS,
-    SEALING_KEYS: secrets.SEALING_KEYS,
+    ...keys,
   };
 }
 
 async function start(): Promise<DemoFile> {
   await checkPorts();
   mkdirSync(STATE_DIR, { recursive: true, mode: 0o700 });
-  const { router_password, ...secrets } = await loadSecrets();
+  const { router_password, keys } = await loadSecrets();
   const router_export = loadRouterExport();
   const in_state = (name: string) => path.join(STATE_DIR, name);
   const router_args = ['--port', String(PORTS.ROUTER_PORT), '--user', ROUTER_USER, '--password-env', 'ROUTER_PASSWORD'];
@@ -164,7 +162,7 @@ async function start(): Promise<DemoFile> {
     port: PORTS.PORT,
     state_dir: in_state('cloudflare'),
     pool_size: POOL_SIZE,
-    bindings: workerBindings(secrets),
+    bindings: workerBindings(keys),
     onLog: line => void log.write(`${line}\n`),
   });
   takeOverSignals();

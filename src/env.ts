@@ -30,10 +30,10 @@ export interface Env {
   /** `yes` writes one JSON line a request. */
   LOG_REQUESTS: 'yes' | 'no';
 
-  /** Secret: JSON list of private RSA keys (JWK with `kid`). The first signs; all of them verify. */
-  TOKEN_KEYS: string;
-  /** Secret: JSON list of `{kid, key}` (32 bytes, base64). The first seals; all of them open. */
-  SEALING_KEYS: string;
+  /** Secret, one a key: a private RSA key (JWK). Which of them signs is told in auth/keys.ts; all of them verify. */
+  [token_key: `TOKEN_KEY_${string}`]: string;
+  /** Secret, one a key: 32 bytes, base64. One of them seals; all of them open. */
+  [sealing_key: `SEALING_KEY_${string}`]: string;
 }
 
 const TENANT_BINDING = /^TENANT_DB_\d{4}$/;

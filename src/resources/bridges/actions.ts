@@ -76,7 +76,7 @@ export async function enrolBridge(ctx: Context, body: EnrolRequest): Promise<Enr
     public_key: body.public_key,
     version: body.version,
     enrolled_at: toIso(ctx.now),
-    signing_secret: await seal(ctx.env, { row_id: bridge.id, column: 'signing_secret' }, signing_secret),
+    signing_secret: await seal(ctx, { row_id: bridge.id, column: 'signing_secret' }, signing_secret),
   };
   const spend = ctx.db.orm
     .update(one_time_tokens)
