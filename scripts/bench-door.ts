@@ -39,7 +39,13 @@ async function startSide(name: string, folder: string, has_limiter: boolean): Pr
   if (!text.includes(ASKS)) throw new Error('the bundle asks the limiter in other words: see ASKS');
   if (!has_limiter) writeFileSync(bundle, text.replace(ASKS, NOBODY));
   const known = new Set(safeWorkerds());
-  const bindings = { ...(await makeSecrets()), SIGNUP: 'open', PASSWORD_COST: '4', LOG_REQUESTS: 'no', ...WIDE_LIMITS };
+  const bindings = {
+    ...(await makeSecrets(Date.now())),
+    SIGNUP: 'open',
+    PASSWORD_COST: '4',
+    LOG_REQUESTS: 'no',
+    ...WIDE_LIMITS,
+  };
   const worker = await serveWorker({ build_dir, port: 0, pool_size: 1, bindings, direct: true });
   const workerd = safeWorkerds().find(pid => !known.has(pid))!;
   const admin = { admin_email: 'a@bench.example', admin_password: makePassword() };

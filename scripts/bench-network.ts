@@ -70,7 +70,7 @@ export class BenchNetwork {
       build_dir,
       port: await findFreePort(),
       pool_size: tenants,
-      bindings: { ...(await makeSecrets()), SIGNUP: 'open', ALLOW_LOOPBACK_BRIDGE: 'yes', ...WIDE_LIMITS },
+      bindings: { ...(await makeSecrets(Date.now())), SIGNUP: 'open', ALLOW_LOOPBACK_BRIDGE: 'yes', ...WIDE_LIMITS },
       ...(onLog && { onLog }),
       ...options,
     });

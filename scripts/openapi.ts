@@ -14,7 +14,7 @@ export const GENERATED = path.resolve(import.meta.dirname, '../client/generated'
 export async function generateClient(): Promise<Record<string, unknown>> {
   const build_dir = path.resolve('dist');
   buildWorker(build_dir);
-  const secrets = await makeSecrets();
+  const secrets = await makeSecrets(Date.now());
   const worker = await serveWorker({ build_dir, port: 0, pool_size: 1, bindings: { ...secrets, LOG_REQUESTS: 'no' } });
   try {
     const document = (await (await worker.fetch('/openapi.json')).json()) as Record<string, unknown>;

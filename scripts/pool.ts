@@ -1,24 +1,14 @@
 import './quiet-env.ts';
-import { spawnSync } from 'node:child_process';
 import { appendFileSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
+import { askDirectory, callWrangler } from './call-wrangler.ts';
 
 /**
  * `npm run pool -- --add 50`: makes tenant databases at Cloudflare, binds them in wrangler.toml and deploys; the Worker
  * tells its directory of them at the next sign-up. Without --add it says how many are free. `--config` names another
  * wrangler.toml; `--no-deploy` leaves the deployment to you.
  */
-
-const WRANGLER = process.env.RUKUN_WRANGLER ?? path.resolve('node_modules/wrangler/wrangler-dist/cli.js');
-
-function wrangler(args: string[]): string {
-  const { status, stdout, stderr } = spawnSync(process.execPath, ['--no-warnings', WRANGLER, ...args], {
-    encoding: 'utf8',
-  });
-  if (status !== 0) throw new Error(`wrangler ${args.slice(0, 2).join(' ')} failed\n${stdout}\n${stderr}`);
-  return stdout;
-}
 
 /** The highest number of a binding that stands in the file; numbers are never used twice. */
 export function lastPoolNumber(toml: string): number {
@@ -37,7 +27,7 @@ function addDatabases(config: string, count: number): void {
   const first = lastPoolNumber(readFileSync(config, 'utf8')) + 1;
   for (let number = first; number < first + count; number++) {
     const name = `rukun-tenant-${String(number).padStart(4, '0')}`;
-    const id = /[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/.exec(wrangler(['d1', 'create', name]))?.[0];
+    const id = /[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/.exec(callWrangler(['d1', 'create', name]))?.[0];
     if (!id) throw new Error(`wrangler made ${name} without saying its id`);
     appendFileSync(config, formatBinding(number, id));
     process.stdout.write(`made ${name}\n`);
@@ -46,19 +36,8 @@ function addDatabases(config: string, count: number): void {
 
 function reportFree(config: string): void {
   const query = "SELECT count(*) AS total, sum(state = 'free') AS free FROM shards";
-  const answer = wrangler([
-    'd1',
-    'execute',
-    'DIRECTORY_DB',
-    '--remote',
-    '--json',
-    '--config',
-    config,
-    '--command',
-    query,
-  ]);
-  const [{ results }] = JSON.parse(answer) as [{ results: [{ total: number; free: number | null }] }];
-  const { total, free } = results[0];
+  const [counted] = askDirectory<{ total: number; free: number | null }>(config, query);
+  const { total, free } = counted!;
   process.stdout.write(`${free ?? 0} of ${total} databases are free\n`);
   if ((free ?? 0) * 10 < total) process.stdout.write('Fewer than a tenth: add some with `npm run pool -- --add 50`.\n');
 }
@@ -72,6 +51,6 @@ if (import.meta.main) {
   if (!Number.isInteger(count) || count < 0 || count > 1000) throw new Error('--add takes a whole number up to 1000');
   if (count > 0) {
     addDatabases(config, count);
-    if (!values['no-deploy']) process.stdout.write(wrangler(['deploy', '--config', config]));
+    if (!values['no-deploy']) process.stdout.write(callWrangler(['deploy', '--config', config]));
   } else reportFree(config);
 }

@@ -14,7 +14,8 @@ import {
 } from './demo.ts';
 import { makeRouterExport } from './demo-isp.ts';
 import { dialSubscribers } from './demo-subscribers.ts';
-import { makeSecrets, type Secrets } from './keys.ts';
+import { readSecrets, writeSecrets } from './key-stores.ts';
+import { makeSecrets } from './keys.ts';
 import { buildWorker, serveWorker, type LocalWorker } from './local-worker.ts';
 import { endWithParent } from './run-child.ts';
 
@@ -50,17 +51,12 @@ async function checkPorts(): Promise<void> {
   }
 }
 
-type LocalSecrets = Secrets & { METRICS_TOKEN: string; router_password: string };
-
 /** Made once on this machine, readable by its owner alone. A folder of an older start may lack one of them. */
-async function loadSecrets(): Promise<LocalSecrets> {
-  const file = path.join(STATE_DIR, 'secrets.json');
-  const kept = existsSync(file)
-    ? (JSON.parse(readFileSync(file, 'utf8')) as Omit<LocalSecrets, 'METRICS_TOKEN'>)
-    : { ...(await makeSecrets()), router_password: makePassword() };
-  const secrets = { METRICS_TOKEN: makePassword(), ...kept };
-  writePrivate(file, JSON.stringify(secrets, null, 2));
-  return secrets;
+async function loadSecrets(): Promise<{ router_password: string; bindings: Record<string, string> }> {
+  const kept = readSecrets(STATE_DIR) ?? { ...(await makeSecrets(Date.now())), router_password: makePassword() };
+  writeSecrets(STATE_DIR, { METRICS_TOKEN: makePassword(), ...kept });
+  const { router_password, ...bindings } = readSecrets(STATE_DIR)!;
+  return { router_password: router_password!, bindings };
 }
 
 /** The router's export as it was before Rukun: it fills the simulated router, and is what is imported. */
@@ -130,7 +126,7 @@ async function stop(reason?: string): Promise<void> {
   process.exit(reason ? 1 : 0);
 }
 
-function workerBindings(secrets: Omit<LocalSecrets, 'router_password'>): Record<string, string> {
+function workerBindings(secrets: Record<string, string>): Record<string, string> {
   const handed_on = Object.entries(process.env).filter(([name]) =>
     /^(LIMIT_\w+|SIGNUP|PASSWORD_COST|LOG_REQUESTS)$/.test(name),
   );
@@ -139,16 +135,14 @@ function workerBindings(secrets: Omit<LocalSecrets, 'router_password'>): Record<
     SIGNUP: 'open',
     ALLOW_LOOPBACK_BRIDGE: 'yes',
     ...(Object.fromEntries(handed_on) as Record<string, string>),
-    TOKEN_KEYS: secrets.TOKEN_KEYS,
-    SEALING_KEYS: secrets.SEALING_KEYS,
-    METRICS_TOKEN: secrets.METRICS_TOKEN,
+    ...secrets,
   };
 }
 
 async function start(): Promise<DemoFile> {
   await checkPorts();
   mkdirSync(STATE_DIR, { recursive: true, mode: 0o700 });
-  const { router_password, ...secrets } = await loadSecrets();
+  const { router_password, bindings } = await loadSecrets();
   const router_export = loadRouterExport();
   const in_state = (name: string) => path.join(STATE_DIR, name);
   const router_args = ['--port', String(PORTS.ROUTER_PORT), '--user', ROUTER_USER, '--password-env', 'ROUTER_PASSWORD'];
@@ -168,7 +162,7 @@ async function start(): Promise<DemoFile> {
     port: PORTS.PORT,
     state_dir: in_state('cloudflare'),
     pool_size: POOL_SIZE,
-    bindings: workerBindings(secrets),
+    bindings: workerBindings(bindings),
     onLog: line => void log.write(`${line}\n`),
   });
   takeOverSignals();

@@ -40,10 +40,10 @@ export interface Env {
   /** `yes` writes one JSON line for each request, queue message and sweep. */
   LOG_REQUESTS: 'yes' | 'no';
 
-  /** Secret: JSON list of private RSA keys (JWK with `kid`). The first signs; all of them verify. */
-  TOKEN_KEYS: string;
-  /** Secret: JSON list of `{kid, key}` (32 bytes, base64). The first seals; all of them open. */
-  SEALING_KEYS: string;
+  /** Secret, one a key: a private RSA key (JWK). Which of them signs is told in auth/keys.ts; all of them verify. */
+  [token_key: `TOKEN_KEY_${string}`]: string;
+  /** Secret, one a key: 32 bytes, base64. One of them seals; all of them open. */
+  [sealing_key: `SEALING_KEY_${string}`]: string;
   /** Secret: who holds it may read /metrics. Without it nothing is handed on, and there is no such route. */
   METRICS_TOKEN?: string;
 }

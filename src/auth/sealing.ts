@@ -1,37 +1,49 @@
+import type { Ambient } from '../context.ts';
 import type { Env } from '../env.ts';
+import { KEY_SETTLED_MS, pickKey } from './key-names.ts';
+import { importOnce, listKeys, type NamedKey } from './keys.ts';
 
 /** Secrets at rest: AES-256-GCM, key id in front, bound to the row and column that it was sealed for. */
 
-interface SealingKeys {
-  first: string;
-  by_id: Map<string, CryptoKey>;
-  /** For fingerprints: derived from the same keys, for that use alone. */
-  hashing: Map<string, CryptoKey>;
+interface SealingKey extends NamedKey {
+  sealing: CryptoKey;
+  /** For fingerprints: derived from the same key, for that use alone. */
+  hashing: CryptoKey;
 }
 
-const keys_by_setting = new Map<string, SealingKeys>();
+/** Oldest first. */
+const loadKeys = importOnce('sealing', keys => Promise.all(keys.map(importKey)));
 
-async function loadKeys(env: Env): Promise<SealingKeys> {
-  const known = keys_by_setting.get(env.SEALING_KEYS);
-  if (known) return known;
-  const keys = await importKeys(env.SEALING_KEYS);
-  keys_by_setting.set(env.SEALING_KEYS, keys);
-  return keys;
+async function importKey(named: NamedKey): Promise<SealingKey> {
+  const bytes = decodeKey(named.value);
+  if (bytes?.length !== 32) throw new Error(`${named.binding} is not 32 bytes in base64`);
+  const sealing = await crypto.subtle.importKey('raw', bytes, 'AES-GCM', false, ['encrypt', 'decrypt']);
+  return { ...named, sealing, hashing: await deriveHashingKey(bytes) };
 }
 
-async function importKeys(setting: string): Promise<SealingKeys> {
-  const list = JSON.parse(setting) as { kid: string; key: string }[];
-  const keys: SealingKeys = { first: list[0]!.kid, by_id: new Map(), hashing: new Map() };
-  for (const { kid, key } of list) {
-    const bytes = decodeBase64(key);
-    if (bytes.length !== 32) throw new Error(`sealing key ${kid} is not 32 bytes`);
-    keys.by_id.set(kid, await crypto.subtle.importKey('raw', bytes, 'AES-GCM', false, ['encrypt', 'decrypt']));
-    keys.hashing.set(kid, await deriveHashingKey(bytes));
+function decodeKey(text: string): Uint8Array<ArrayBuffer> | null {
+  try {
+    return decodeBase64(text);
+  } catch {
+    return null;
   }
-  return keys;
 }
 
-async function deriveHashingKey(bytes: Uint8Array): Promise<CryptoKey> {
+/** Where sealing happens: with which keys, and when. */
+export type Sealer = Pick<Ambient, 'env' | 'now'>;
+
+/**
+ * What stored secrets should be sealed with by now: `kid`, which nothing older is written beside any more, and those that
+ * are newer still.
+ */
+export function currentKeys({ env, now }: Sealer): { kid: string; current_kids: string[] } {
+  const keys = listKeys(env, 'sealing');
+  const { kid } = pickKey(keys, now, KEY_SETTLED_MS);
+  const kids = keys.map(key => key.kid);
+  return { kid, current_kids: kids.slice(kids.indexOf(kid)) };
+}
+
+async function deriveHashingKey(bytes: Uint8Array<ArrayBuffer>): Promise<CryptoKey> {
   const material = await crypto.subtle.importKey('raw', bytes, 'HKDF', false, ['deriveKey']);
   const info = new TextEncoder().encode('rukun fingerprints');
   const hkdf = { name: 'HKDF', hash: 'SHA-256', salt: new Uint8Array(32), info };
@@ -46,25 +58,24 @@ export interface Place {
 
 const boundTo = (place: Place) => new TextEncoder().encode(`${place.row_id}\n${place.column}`);
 
-export async function seal(env: Env, place: Place, plain: string): Promise<string> {
-  const keys = await loadKeys(env);
+export async function seal({ env, now }: Sealer, place: Place, plain: string): Promise<string> {
+  const { kid, sealing } = pickKey(await loadKeys(env), now);
   const iv = crypto.getRandomValues(new Uint8Array(12));
   const sealed = await crypto.subtle.encrypt(
     { name: 'AES-GCM', iv, additionalData: boundTo(place) },
-    keys.by_id.get(keys.first)!,
+    sealing,
     new TextEncoder().encode(plain),
   );
-  return `${keys.first}.${encodeBase64(iv)}.${encodeBase64(new Uint8Array(sealed))}`;
+  return `${kid}.${encodeBase64(iv)}.${encodeBase64(new Uint8Array(sealed))}`;
 }
 
 export async function unseal(env: Env, place: Place, sealed: string): Promise<string> {
-  const keys = await loadKeys(env);
   const [kid = '', iv = '', text = ''] = sealed.split('.');
-  const key = keys.by_id.get(kid);
+  const key = (await loadKeys(env)).find(each => each.kid === kid);
   if (!key) throw new Error(`no sealing key ${kid}`);
   const plain = await crypto.subtle.decrypt(
     { name: 'AES-GCM', iv: decodeBase64(iv), additionalData: boundTo(place) },
-    key,
+    key.sealing,
     decodeBase64(text),
   );
   return new TextDecoder().decode(plain);
@@ -74,20 +85,18 @@ const encodeBase64 = (bytes: Uint8Array) => btoa(String.fromCharCode(...bytes));
 const decodeBase64 = (text: string) => Uint8Array.from(atob(text), char => char.charCodeAt(0));
 
 /** A keyed hash of a secret, to tell later whether it is still the same without opening or showing it. */
-export async function fingerprintSecret(env: Env, place: Place, plain: string): Promise<string> {
-  const { first } = await loadKeys(env);
-  return fingerprintWith(env, first, place, plain);
+export async function fingerprintSecret({ env, now }: Sealer, place: Place, plain: string): Promise<string> {
+  return fingerprintWith(pickKey(await loadKeys(env), now), place, plain);
 }
 
 /** Also when the hash was made with an older key. */
 export async function isSameSecret(env: Env, place: Place, plain: string, hash: string | null): Promise<boolean> {
   const [kid = ''] = hash?.split('.') ?? [];
-  const keys = await loadKeys(env);
-  return keys.hashing.has(kid) && (await fingerprintWith(env, kid, place, plain)) === hash;
+  const key = (await loadKeys(env)).find(each => each.kid === kid);
+  return key !== undefined && (await fingerprintWith(key, place, plain)) === hash;
 }
 
-async function fingerprintWith(env: Env, kid: string, place: Place, plain: string): Promise<string> {
-  const keys = await loadKeys(env);
+async function fingerprintWith({ kid, hashing }: SealingKey, place: Place, plain: string): Promise<string> {
   const text = new TextEncoder().encode(`${place.row_id}\n${place.column}\n${plain}`);
-  return `${kid}.${encodeBase64(new Uint8Array(await crypto.subtle.sign('HMAC', keys.hashing.get(kid)!, text)))}`;
+  return `${kid}.${encodeBase64(new Uint8Array(await crypto.subtle.sign('HMAC', hashing, text)))}`;
 }

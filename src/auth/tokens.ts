@@ -11,44 +11,39 @@ import {
 import type { Actor, Tenant } from '../context.ts';
 import type { Env } from '../env.ts';
 import { unauthorized } from '../errors.ts';
+import { ACCESS_TOKEN_SECONDS, pickKey } from './key-names.ts';
+import { importOnce, type NamedKey } from './keys.ts';
 import { ROLES, type Role } from './permissions.ts';
 
-export const ACCESS_TOKEN_SECONDS = 15 * 60;
+export { ACCESS_TOKEN_SECONDS };
 export const REFRESH_TOKEN_SECONDS = 7 * 24 * 60 * 60;
 
 interface Keys {
-  signing: { kid: string; key: CryptoKey };
+  /** Oldest first: which one signs is a question of the time. */
+  signing: readonly (NamedKey & { key: CryptoKey })[];
   verify: JWTVerifyGetKey;
   public_jwks: { keys: JWK[] };
 }
 
-/** Importing a key costs more than using it: once per isolate and setting. */
-const keys_by_setting = new Map<string, Keys>();
+export const loadTokenKeys = importOnce('token', async (keys): Promise<Keys> => {
+  const pairs = await Promise.all(keys.map(importPair));
+  const public_jwks = { keys: pairs.map(({ public_jwk }) => public_jwk) };
+  return { signing: pairs.map(({ signing }) => signing), verify: createLocalJWKSet(public_jwks), public_jwks };
+});
 
-export async function loadTokenKeys(env: Env): Promise<Keys> {
-  const known = keys_by_setting.get(env.TOKEN_KEYS);
-  if (known) return known;
-  const keys = await importKeys(env.TOKEN_KEYS);
-  keys_by_setting.set(env.TOKEN_KEYS, keys);
-  return keys;
-}
-
-async function importKeys(setting: string): Promise<Keys> {
-  const jwks = JSON.parse(setting) as JWK[];
-  const [first] = jwks;
-  if (!first?.kid) throw new Error('TOKEN_KEYS holds no private key with a kid');
-  const public_keys = await Promise.all(
-    jwks.map(async ({ kid, kty, n, e }) => {
-      const key = await importJWK({ kty, n, e } as JWK, 'RS256', { extractable: true });
-      return { ...(await exportJWK(key as CryptoKey)), kid, alg: 'RS256', use: 'sig' };
-    }),
-  );
-  const public_jwks = { keys: public_keys };
-  return {
-    signing: { kid: first.kid, key: (await importJWK(first, 'RS256')) as CryptoKey },
-    verify: createLocalJWKSet(public_jwks),
-    public_jwks,
-  };
+async function importPair(named: NamedKey) {
+  try {
+    const { d, n, e, p, q, dp, dq, qi } = JSON.parse(named.value) as JWK;
+    const kty = 'RSA';
+    const key = (await importJWK({ kty, d, n, e, p, q, dp, dq, qi } as JWK, 'RS256')) as CryptoKey;
+    if (key.type !== 'private') throw new Error('not private');
+    const public_key = (await importJWK({ kty, n, e } as JWK, 'RS256', { extractable: true })) as CryptoKey;
+    const public_jwk: JWK = { ...(await exportJWK(public_key)), kid: named.kid, alg: 'RS256', use: 'sig' };
+    return { signing: { ...named, key }, public_jwk };
+  } catch {
+    // what went wrong may quote the key
+    throw new Error(`${named.binding} holds no private RSA key as a JWK`);
+  }
 }
 
 export interface AccessClaims {
@@ -65,19 +60,19 @@ export async function signAccessToken(
   now: number,
   jti: string,
 ): Promise<string> {
-  const { signing } = await loadTokenKeys(env);
+  const { kid, key } = pickKey((await loadTokenKeys(env)).signing, now);
   // iat keeps its milliseconds: a token made just after a sign-out everywhere must not look older than it
   const issued_at = now / 1000;
   const limited = user.lacks_second_factor ? { limited_to: 'second_factor' } : {};
   return new SignJWT({ tenant_id: tenant.id, role: user.role, sid: user.session_id, ...limited })
-    .setProtectedHeader({ alg: 'RS256', kid: signing.kid, typ: 'JWT' })
+    .setProtectedHeader({ alg: 'RS256', kid, typ: 'JWT' })
     .setSubject(user.id)
     .setIssuer(env.TOKEN_ISSUER)
     .setAudience(env.TOKEN_AUDIENCE)
     .setIssuedAt(issued_at)
     .setExpirationTime(Math.floor(issued_at) + ACCESS_TOKEN_SECONDS)
     .setJti(jti)
-    .sign(signing.key);
+    .sign(key);
 }
 
 /** Claims of a good access token; anything else is a 401 that doesn't say why. */

@@ -1,4 +1,5 @@
-import { and, eq, gte, inArray, isNull, lt, sql } from 'drizzle-orm';
+import { and, eq, gte, inArray, isNull, lt, ne, sql } from 'drizzle-orm';
+import { currentKeys } from '../auth/sealing.ts';
 import type { Ambient, Context } from '../context.ts';
 import { commit } from '../db/commit.ts';
 import { IDEMPOTENCY_MS, runTogether } from '../db/session.ts';
@@ -33,7 +34,12 @@ export async function sweep(ambient: Ambient): Promise<void> {
       .from(tenants)
       .where(and(eq(tenants.status, 'active'), lt(tenants.schema_version, TENANT_SCHEMA_VERSION))),
     db.orm
-      .select({ id: tenants.id, timezone: tenants.timezone, daily_done_on: tenants.daily_done_on })
+      .select({
+        id: tenants.id,
+        timezone: tenants.timezone,
+        daily_done_on: tenants.daily_done_on,
+        sealing_kid: tenants.sealing_kid,
+      })
       .from(tenants)
       .where(eq(tenants.status, 'active')),
     db.orm
@@ -47,11 +53,15 @@ export async function sweep(ambient: Ambient): Promise<void> {
       ),
   ]);
   for (const tenant of ended) wakeHub(ambient, tenant);
+  const kid = active.length > 0 ? currentKeys(ambient).kid : null;
   await send(ambient, [
     ...behind.map(({ id }): JobMessage => ({ tenant_id: id, kind: 'migrate' })),
     ...active
       .filter(tenant => isDailyDue(tenant, ambient.now))
       .map(({ id }): JobMessage => ({ tenant_id: id, kind: 'daily' })),
+    ...active
+      .filter(({ sealing_kid }) => sealing_kid !== kid)
+      .map(({ id }): JobMessage => ({ tenant_id: id, kind: 'reseal' })),
     ...active.map(({ id }): JobMessage => ({ tenant_id: id, kind: 'sweep' })),
   ]);
 }
@@ -74,6 +84,8 @@ const KEEP_TOKENS_MS = 7 * 24 * 60 * 60_000;
 export async function sweepTenant(ctx: Context): Promise<void> {
   const stalled = and(
     inArray(jobs.status, ['queued', 'running']),
+    // the directory says whose this is
+    ne(jobs.kind, 'reseal'),
     isNull(jobs.finished_at),
     lt(jobs.updated_at, new Date(ctx.now - STALLED_AFTER_MS).toISOString()),
   );

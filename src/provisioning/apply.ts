@@ -134,9 +134,7 @@ async function confirm(
       attempts,
       next_attempt_ms: failed ? ctx.now + retryDelay_ms(attempts, ctx.random(), REFUSED_BACKOFF) : null,
       secret_hash:
-        password_in_place && password !== undefined
-          ? await fingerprintSecret(ctx.env, passwordPlace(row), password)
-          : row.secret_hash,
+        password_in_place && password !== undefined ? await fingerprintSecret(ctx, passwordPlace(row), password) : null,
     });
   }
   const { id, name } = task.bridge;

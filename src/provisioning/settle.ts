@@ -23,7 +23,7 @@ export interface Settled {
 
 export interface Applied extends Settled {
   attempts: number;
-  /** Keyed, of the password that is in place. */
+  /** Keyed, of the password that was found in place; null: nothing was found out about it. */
   secret_hash: string | null;
 }
 
@@ -61,8 +61,8 @@ export function storeApplied(ctx: Context, list: readonly Applied[]): Statement[
     ctx.db.orm.run(sql`
       UPDATE provisioning SET
         status = r.status, observed_generation = r.generation, attempts = r.attempts,
-        next_attempt_at = r.next_attempt_ms, last_error = r.error, secret_hash = r.secret_hash, observed = r.observed,
-        observed_at = ${ctx.now}, adopt = adopt AND r.status <> 'in_sync',
+        next_attempt_at = r.next_attempt_ms, last_error = r.error, observed = r.observed,
+        secret_hash = coalesce(r.secret_hash, provisioning.secret_hash), observed_at = ${ctx.now}, adopt = adopt AND r.status <> 'in_sync',
         ${held(ctx)}, updated_at = ${ctx.now}
       FROM ${results} AS r WHERE provisioning.id = r.row_id AND provisioning.generation = r.generation`),
   ]);

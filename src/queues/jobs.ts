@@ -2,6 +2,7 @@ import type { Ambient, Context } from '../context.ts';
 import { checkDrift } from '../jobs/check-drift.ts';
 import { runDaily } from '../jobs/daily.ts';
 import { runImportJob } from '../jobs/import-secrets.ts';
+import { reseal } from '../jobs/reseal.ts';
 import { runBilling } from '../jobs/run-billing.ts';
 import { sweepTenant } from '../jobs/sweep.ts';
 import { runUndoJob } from '../jobs/undo-import.ts';
@@ -14,6 +15,7 @@ export type JobMessage = { tenant_id: string } & (
   | { kind: 'migrate' }
   | { kind: 'sweep' }
   | { kind: 'daily' }
+  | { kind: 'reseal' }
   | { kind: 'drift'; router_id: string }
   | { kind: 'import' | 'import_undo' | 'billing_run'; job_id: string }
 );
@@ -35,6 +37,8 @@ function runJob(ctx: Context, message: OfDatabase): Promise<void> {
       return sweepTenant(ctx);
     case 'daily':
       return runDaily(ctx);
+    case 'reseal':
+      return reseal(ctx);
     case 'drift':
       return checkDrift(ctx, message.router_id);
     case 'billing_run':

@@ -25,6 +25,8 @@ export const tenants = sqliteTable('tenants', {
   delete_after: instant('delete_after'),
   /** The last day, of its own calendar, whose daily job came to its end. */
   daily_done_on: date('daily_done_on'),
+  /** Of the sealing key than which nothing older is in its database. */
+  sealing_kid: text('sealing_kid'),
   ...timestamps,
 });
 

@@ -1,5 +1,6 @@
 import directory1 from '../../migrations/directory/0001_tenants.sql';
 import directory2 from '../../migrations/directory/0002_daily_jobs.sql';
+import directory3 from '../../migrations/directory/0003_sealing_keys.sql';
 import tenant1 from '../../migrations/tenant/0001_people_and_events.sql';
 import tenant2 from '../../migrations/tenant/0002_network.sql';
 import tenant3 from '../../migrations/tenant/0003_customers_and_plans.sql';
@@ -18,6 +19,7 @@ import { parseMigration } from './migrate.ts';
 export const DIRECTORY_MIGRATIONS = [
   parseMigration('0001_tenants.sql', directory1),
   parseMigration('0002_daily_jobs.sql', directory2),
+  parseMigration('0003_sealing_keys.sql', directory3),
 ];
 
 export const TENANT_MIGRATIONS = [

@@ -1,4 +1,5 @@
 import { and, eq, lt, sql } from 'drizzle-orm';
+import { currentKeys } from '../auth/sealing.ts';
 import type { Ambient, Tenant } from '../context.ts';
 import { chunkJson } from '../db/bulk.ts';
 import { commitDirectory, mustChange, mustHold, RaceLost } from '../db/commit.ts';
@@ -36,7 +37,10 @@ export async function claimDatabase(ambient: Ambient, wanted: NewTenant): Promis
   const id = ambient.newId();
   const at = toIso(now);
   // a number that no earlier holder of the database has: see fenceDatabase
-  const tenant = { ...wanted, id, epoch: now, status: 'provisioning' as const, created_at: at, updated_at: at };
+  // nothing is sealed in it yet
+  const { kid: sealing_kid } = currentKeys(ambient);
+  const state = { epoch: now, status: 'provisioning' as const, sealing_kid };
+  const tenant = { ...wanted, ...state, id, created_at: at, updated_at: at };
   const claim = sql`
     UPDATE shards SET state = 'assigned', tenant_id = ${id}, claimed_at = ${now}, updated_at = ${now}
     WHERE binding = (SELECT binding FROM shards WHERE state = 'free' ORDER BY binding LIMIT 1)`;

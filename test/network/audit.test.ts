@@ -240,7 +240,7 @@ async function makeNetwork(tenant: TestTenant): Promise<World['network']> {
   const { signing_secret, public_key, url } = env.TEST_NETWORK.bridge;
   const { host, port, username, password } = env.TEST_NETWORK.router;
   const { id } = await tenant.post('/bridges', { name: 'Jaringan', url });
-  const sealed = await seal(env, { row_id: id, column: 'signing_secret' }, signing_secret);
+  const sealed = await seal({ env, now: Date.now() }, { row_id: id, column: 'signing_secret' }, signing_secret);
   const d1 = await tenant.database();
   await d1.prepare('UPDATE bridges SET signing_secret = ?, public_key = ?, enrolled_at = 1 WHERE id = ?').bind(sealed, JSON.stringify(public_key), id).run(); // prettier-ignore
   const router = await tenant.post('/routers', { name: 'Pusat', host, port, username, password, bridge_id: id, is_default: false }); // prettier-ignore

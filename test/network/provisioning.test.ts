@@ -724,7 +724,11 @@ describe('only what the bridge signed is believed', () => {
     const world = await NetworkTenant.make();
     const { id } = await world.addLine((await world.addPlan()).id);
     const [other] = await world.query<{ id: string }>('SELECT id FROM bridges');
-    const sealed = await seal(env, { row_id: other!.id, column: 'signing_secret' }, 'another-secret-altogether');
+    const sealed = await seal(
+      { env, now: Date.now() },
+      { row_id: other!.id, column: 'signing_secret' },
+      'another-secret-altogether',
+    );
     await world.query('UPDATE bridges SET signing_secret = ?1', sealed);
     await world.tenant.post(`/customers/${id}/suspend`, {});
     const { items } = await world.waitForTry(id);

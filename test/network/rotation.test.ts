@@ -401,7 +401,7 @@ describe('at the same time', () => {
     const resealed = await World.make();
     await during(resealed, async () => {
       const place = { row_id: resealed.id, column: 'next_signing_secret' };
-      const sealed = await seal(env, place, await resealed.secret('next_signing_secret'));
+      const sealed = await seal({ env, now: Date.now() }, place, await resealed.secret('next_signing_secret'));
       await resealed.network.query('UPDATE bridges SET next_signing_secret = ?', sealed);
     }, [200, undefined]);
     await resealed.mustBeOver(resealed.access.signing_secret);

@@ -177,7 +177,7 @@ beforeAll(async () => {
     port: 0,
     pool_size: 2,
     bindings: {
-      ...(await makeSecrets()),
+      ...(await makeSecrets(Date.now())),
       BASE_DOMAIN: 'localhost',
       SIGNUP: 'open',
       PASSWORD_COST: '4',

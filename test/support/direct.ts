@@ -3,12 +3,18 @@ import { app } from '../../src/app.ts';
 import type { Env } from '../../src/env.ts';
 import { type Answer, type CallOptions, readAnswer } from './world.ts';
 
-/** A call to the app with other settings than the tests' own: closed sign-up, rotated keys. */
-export async function callWith(
-  settings: Partial<Env>,
+type DirectOptions = Pick<CallOptions, 'token' | 'tenant' | 'body' | 'headers'>;
+
+/** A call to the app with other settings than the tests' own: closed sign-up, say. */
+export const callWith = (settings: Partial<Env>, method: string, path: string, options: DirectOptions = {}) =>
+  callIn({ ...env, ...settings } as Env, method, path, options);
+
+/** A call to the app in another environment: with rotated keys, say. */
+export async function callIn(
+  environment: Env,
   method: string,
   path: string,
-  options: Pick<CallOptions, 'token' | 'tenant' | 'body' | 'headers'> = {},
+  options: DirectOptions = {},
 ): Promise<Answer> {
   const headers = new Headers(options.headers);
   if (options.token) headers.set('authorization', `Bearer ${options.token}`);
@@ -17,7 +23,7 @@ export async function callWith(
   const body = options.body === undefined ? undefined : JSON.stringify(options.body);
   const execution = createExecutionContext();
   const request = new Request(`http://rukun.test${path}`, { method, headers, body });
-  const response = await app.fetch(request, { ...env, ...settings }, execution);
+  const response = await app.fetch(request, environment, execution);
   const answer = await readAnswer(method, path, response);
   await waitOnExecutionContext(execution);
   return answer;

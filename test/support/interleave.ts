@@ -16,8 +16,11 @@ const say = (statements: readonly D1PreparedStatement[], text: string): boolean 
 
 const isOfHub = (statements: D1PreparedStatement[]): boolean => say(statements, 'FROM events AS e WHERE e.seq >');
 
-/** `what` happens just before the round trip of that number; the first is 0. Its own are not counted. */
-export function letIn(d1: D1Database, before_trip: number, what: () => Promise<unknown>): Interleaving {
+/**
+ * `what` happens just before the round trip of that number, or the first one that says that text; the first is 0. Its own
+ * are not counted.
+ */
+export function letIn(d1: D1Database, before: number | string, what: () => Promise<unknown>): Interleaving {
   let is_in = false;
   const real = d1.withSession.bind(d1);
   const spy = vi.spyOn(d1, 'withSession').mockImplementation(start => {
@@ -28,7 +31,9 @@ export function letIn(d1: D1Database, before_trip: number, what: () => Promise<u
     session.batch = async statements => {
       // the hub looks at the log whenever it likes
       if (isOfHub(statements)) return batch(statements);
-      if (state.trips++ === before_trip) {
+      const is_now = typeof before === 'number' ? state.trips === before : say(statements, before);
+      state.trips++;
+      if (is_now && !state.happened) {
         is_in = true;
         await what();
         [is_in, state.happened] = [false, true];

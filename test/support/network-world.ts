@@ -343,7 +343,7 @@ export async function enrolBridge(
   { signing_secret, public_key } = env.TEST_NETWORK.bridge,
 ): Promise<string> {
   const { id } = await tenant.post('/bridges', { name: 'Kantor', url });
-  const sealed = await seal(env, { row_id: id, column: 'signing_secret' }, signing_secret);
+  const sealed = await seal({ env, now: Date.now() }, { row_id: id, column: 'signing_secret' }, signing_secret);
   const database = await tenant.database();
   await database
     .prepare('UPDATE bridges SET signing_secret = ?1, public_key = ?2, enrolled_at = ?3 WHERE id = ?4')

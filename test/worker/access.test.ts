@@ -5,8 +5,12 @@ import { exportJWK, exportSPKI, generateKeyPair, importJWK, type JWK, SignJWT } 
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { checkPassword, findPasswordFault, hashPassword } from '../../src/auth/passwords.ts';
 import { ROLES, type Role } from '../../src/auth/permissions.ts';
-import { verifyAccessToken } from '../../src/auth/tokens.ts';
-import { callWith, dumpDatabase } from '../support/direct.ts';
+import { formatKeyName, parseKeyName, pickKey, sortKeys } from '../../src/auth/key-names.ts';
+import { seal } from '../../src/auth/sealing.ts';
+import { signAccessToken, verifyAccessToken } from '../../src/auth/tokens.ts';
+import type { Env } from '../../src/env.ts';
+import { callIn, callWith, dumpDatabase } from '../support/direct.ts';
+import { envWith, kidOf, makeTokenKey, MINUTE_MS, ownJwk, ownKey } from '../support/keys.ts';
 import { type Answer, call, mintToken, newAddress, PASSWORD, TestTenant } from '../support/world.ts';
 
 afterEach(() => void vi.restoreAllMocks());
@@ -58,7 +62,7 @@ describe('signing in', () => {
         expect(claims).toMatchObject({ sub: id, tenant_id: tenant.id, role, iss: 'rukun', aud: 'rukun-api' });
         expect(claims.exp - Math.floor(claims.iat)).toBe(900);
         expect(claims.jti).toMatch(/^[0-9a-f-]{36}$/);
-        expect(headOf(session.access_token)).toMatchObject({ alg: 'RS256', kid: JSON.parse(env.TOKEN_KEYS)[0].kid });
+        expect(headOf(session.access_token)).toMatchObject({ alg: 'RS256', kid: ownJwk().kid });
         expect((await me(session.access_token)).data).toMatchObject({ id, email, role });
         expect((await refresh(session.refresh_token)).status).toBe(200);
         const last = [...password].length > 1 ? password.slice(0, -1) : 'x';
@@ -120,14 +124,12 @@ describe('signing in', () => {
 });
 
 describe('access tokens', () => {
-  const own_jwk = () => (JSON.parse(env.TOKEN_KEYS) as (JWK & { kid: string })[])[0]!;
-
   /** Everything right, unless told. */
   async function forge(
     tenant: TestTenant,
     options: { key?: CryptoKey | Uint8Array; head?: object; claims?: object; iat?: number } = {},
   ) {
-    const jwk = own_jwk();
+    const jwk = ownJwk();
     const iat = options.iat ?? Math.floor(Date.now() / 1000) - 10;
     const claims = { sub: tenant.admin.id, tenant_id: tenant.id, role: 'admin', iss: 'rukun', aud: 'rukun-api' };
     const sid = crypto.randomUUID();
@@ -142,7 +144,7 @@ describe('access tokens', () => {
   test('P04 another key, algorithm, audience, issuer or key id gets 401', async () => {
     const tenant = await TestTenant.signUp();
     expect((await me(await forge(tenant))).status).toBe(200);
-    const jwk = own_jwk();
+    const jwk = ownJwk();
     const { kid, kty, n, e } = jwk;
     const public_jwk = { kty, n, e, kid, alg: 'RS256', use: 'sig' };
     const spki = await exportSPKI((await importJWK({ kty, n, e }, 'RS256', { extractable: true })) as CryptoKey);
@@ -221,29 +223,98 @@ describe('access tokens', () => {
     expect((await me(await at(15 * 60_000 + 1000))).status).toBe(401);
   });
 
-  test('tokens of an older key go on while TOKEN_KEYS has both, and new ones are of the first', async () => {
-    const tenant = await TestTenant.signUp();
-    const { privateKey } = await generateKeyPair('RS256', { extractable: true });
-    const newer = { ...(await exportJWK(privateKey)), kid: 'newer' };
-    const both = { TOKEN_KEYS: JSON.stringify([newer, own_jwk()]) };
-    const only_newer = { TOKEN_KEYS: JSON.stringify([newer]) };
-    const ask = (settings: object, token: string) => callWith(settings, 'GET', '/api/v1/auth/me', { token });
-    expect((await ask(both, tenant.admin.token)).status).toBe(200);
-    expect((await ask(only_newer, tenant.admin.token)).status).toBe(401);
-    const session = await callWith(both, 'POST', '/api/v1/auth/login', {
-      tenant: tenant.slug,
-      body: { email: adminEmail(tenant), password: PASSWORD },
+  describe('keys in turn', () => {
+    const signInWith = async (settings: Env, tenant: TestTenant): Promise<string> => {
+      const body = { email: adminEmail(tenant), password: PASSWORD };
+      const session = await callIn(settings, 'POST', '/api/v1/auth/login', { tenant: tenant.slug, body });
+      expect(session.status, session.text).toBe(200);
+      return session.data.access_token;
+    };
+    const ask = async (settings: Env, token: string) =>
+      (await callIn(settings, 'GET', '/api/v1/auth/me', { token })).status;
+
+    test('P04 a new key verifies at once and signs ten minutes later; tokens of both are good until one is taken away', async () => {
+      const tenant = await TestTenant.signUp();
+      const [young, grown] = await Promise.all([9, 11].map(age => makeTokenKey(Date.now() - age * MINUTE_MS)));
+      const only_own = envWith('token', ownKey('token'));
+      for (const [newer, is_signing] of [
+        [young!, false],
+        [grown!, true],
+      ] as const) {
+        const both = envWith('token', newer, ownKey('token'));
+        const token = await signInWith(both, tenant);
+        expect(headOf(token).kid).toBe(is_signing ? kidOf('token', newer) : ownJwk().kid);
+        // by the new key alone, as it will sign
+        const of_new = await signInWith(envWith('token', newer), tenant);
+        expect(headOf(of_new).kid).toBe(kidOf('token', newer));
+        for (const each of [tenant.admin.token, token, of_new]) expect(await ask(both, each)).toBe(200);
+        expect(await ask(envWith('token', newer), tenant.admin.token)).toBe(401);
+        expect(await ask(only_own, of_new)).toBe(401);
+        expect(await ask(only_own, tenant.admin.token)).toBe(200);
+        // isolates remember the keys that they had
+        for (const each of [tenant.admin.token, token, of_new]) expect(await ask(both, each)).toBe(200);
+      }
     });
-    const token = session.data.access_token as string;
-    expect(headOf(token).kid).toBe('newer');
-    expect((await ask(both, token)).status).toBe(200);
-    expect((await ask(only_newer, token)).status).toBe(200);
-    expect((await me(token)).status).toBe(401);
-    const jwks = await callWith(both, 'GET', '/.well-known/jwks.json');
-    const { keys } = JSON.parse(jwks.text) as { keys: JWK[] };
-    expect(keys.map(key => key.kid)).toEqual(['newer', own_jwk().kid]);
-    for (const key of keys) expect(Object.keys(key).sort()).toEqual(['alg', 'e', 'kid', 'kty', 'n', 'use']);
-    for (const part of [newer.d, newer.p, own_jwk().d, own_jwk().q]) expect(jwks.text).not.toContain(part);
+
+    test('P04 the JWKS shows every key from its first moment, and nothing private of it', async () => {
+      const newer = await makeTokenKey(Date.now());
+      const { text } = await callIn(envWith('token', newer, ownKey('token')), 'GET', '/.well-known/jwks.json');
+      const { keys } = JSON.parse(text) as { keys: JWK[] };
+      expect(keys.map(key => key.kid)).toEqual([ownJwk().kid, kidOf('token', newer)]);
+      for (const key of keys) expect(Object.keys(key).sort()).toEqual(['alg', 'e', 'kid', 'kty', 'n', 'use']);
+      const added = JSON.parse(Object.values(newer)[0]!) as JWK;
+      for (const part of [added.d, added.p, ownJwk().d, ownJwk().q]) expect(text).not.toContain(part);
+    });
+
+    test('of any keys the newest that is ten minutes old is taken, and of younger ones the oldest', () => {
+      const now = Date.parse('2026-11-29T14:15:00Z');
+      const ages = fc.uniqueArray(fc.integer({ min: 0, max: 60 * 60 }), { minLength: 1, maxLength: 6 });
+      fc.assert(
+        fc.property(ages, list => {
+          const made = list.map((age_s, at) => formatKeyName('token', now - age_s * 1000, `000${at}`));
+          const keys = sortKeys(made.map(name => parseKeyName('token', name)!));
+          const old = list.filter(age_s => age_s >= 600);
+          const expected = old.length > 0 ? Math.min(...old) : Math.max(...list);
+          expect(pickKey(keys, now).made_at_ms).toBe(now - expected * 1000);
+        }),
+        { numRuns: 300 },
+      );
+    });
+
+    test('a key whose name tells no time is older than all others; other names are no keys', () => {
+      const names = ['TOKEN_KEY_20261129T141500Z_1F3A', 'TOKEN_KEY_0A1B2C3D4E5F', 'TOKEN_KEY_99999999T999999Z_AAAA'];
+      const keys = sortKeys(names.map(name => parseKeyName('token', name)!));
+      expect(keys.map(({ kid }) => kid)).toEqual(['0a1b2c3d4e5f', '99999999t999999z_aaaa', '20261129t141500z_1f3a']);
+      expect(keys.at(-1)!.made_at_ms).toBe(Date.parse('2026-11-29T14:15:00Z'));
+      for (const name of [
+        'TOKEN_KEY_',
+        'TOKEN_KEYS',
+        'TOKEN_KEY_A.B',
+        'SEALING_KEY_A',
+        'TOKEN_ISSUER',
+        'MY_TOKEN_KEY_A',
+      ])
+        expect(parseKeyName('token', name)).toBeNull();
+    });
+
+    test('a key that is none, or the lack of any, is an error that names it, and shows nothing of it', async () => {
+      const make = (settings: Env) =>
+        signAccessToken(settings, { id: 't' }, { id: 'u', role: 'viewer', session_id: 's' }, Date.now(), 'j');
+      const { n, e, kty } = ownJwk();
+      for (const value of [
+        'rahasia-sekali',
+        '{"kty":"RSA","d":"rahasia-sekali"}',
+        JSON.stringify({ kty, n, e }),
+        '7',
+        'null',
+      ]) {
+        const error = await make(envWith('token', { TOKEN_KEY_BAD: value })).catch((thrown: Error) => thrown);
+        expect(String(error)).toBe('Error: TOKEN_KEY_BAD holds no private RSA key as a JWK');
+      }
+      await expect(make(envWith('token'))).rejects.toThrow('no TOKEN_KEY_… is set');
+      const sealer = { env: envWith('sealing', { SEALING_KEY_BAD: 'cmFoYXNpYQ==' }), now: Date.now() };
+      await expect(seal(sealer, { row_id: 'r', column: 'c' }, 'x')).rejects.toThrow('SEALING_KEY_BAD is not 32 bytes');
+    });
   });
 });
 

@@ -35,7 +35,7 @@ export async function beginTotp(ctx: Context, current_password: string) {
   const user = await findSelfByPassword(ctx, current_password);
   if (user.totp_enabled_at !== null) throw inUse('There is a second factor already: take it away first.');
   const secret = makeTotpSecret();
-  const totp_secret = await seal(ctx.env, placeOf(user), secret);
+  const totp_secret = await seal(ctx, placeOf(user), secret);
   const write = updateRow(ctx, users, user, { totp_secret, totp_last_step: 0 });
   await commit(ctx, [write], changed(user, { totp_secret: [user.totp_secret && MASK, MASK] }));
   return { secret, uri: describeTotp(secret, ctx.tenant.name, user.email) };

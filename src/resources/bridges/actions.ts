@@ -77,7 +77,7 @@ export async function enrolBridge(ctx: Context, body: EnrolRequest): Promise<Enr
     public_key: body.public_key,
     version: body.version,
     enrolled_at: toIso(ctx.now),
-    signing_secret: await seal(ctx.env, { row_id: bridge.id, column: 'signing_secret' }, signing_secret),
+    signing_secret: await seal(ctx, { row_id: bridge.id, column: 'signing_secret' }, signing_secret),
     // a rotation of the keys before is over with them
     next_signing_secret: null,
     rotation_begun_at: null,

@@ -61,7 +61,7 @@ async function find(ctx: Context, bridge_id: string): Promise<BridgeRow> {
 async function begin(ctx: Context, bridge: BridgeRow): Promise<BridgeRow> {
   const place = { row_id: bridge.id, column: 'next_signing_secret' };
   const begun = {
-    next_signing_secret: await seal(ctx.env, place, makeSecret()),
+    next_signing_secret: await seal(ctx, place, makeSecret()),
     rotation_begun_at: toIso(ctx.now),
   };
   const [rows] = await commit(ctx, [updateRow(ctx, bridges, bridge, begun)], {
@@ -98,7 +98,7 @@ async function follow(
   is_second_try = false,
 ): Promise<BridgeRow> {
   const keys = {
-    signing_secret: await seal(ctx.env, { row_id: bridge.id, column: 'signing_secret' }, secret),
+    signing_secret: await seal(ctx, { row_id: bridge.id, column: 'signing_secret' }, secret),
     public_key,
     keys_rotated_at: toIso(ctx.now),
   };

@@ -1,6 +1,6 @@
 import { and, eq, isNull, sql } from 'drizzle-orm';
 import type { z } from 'zod';
-import { seal } from '../../auth/sealing.ts';
+import { seal, type Sealer } from '../../auth/sealing.ts';
 import { makeSecret } from '../../auth/tokens.ts';
 import type { Context } from '../../context.ts';
 import { commit, mustChange, mustHold, RaceLost, updateRow, type Write } from '../../db/commit.ts';
@@ -27,8 +27,8 @@ type Patch = Partial<CustomerRow>;
 
 export const formatCustomerCode = (number: number): string => `CUST${String(number).padStart(5, '0')}`;
 
-export const sealPppoePassword = (ctx: Pick<Context, 'env'>, customer_id: string, password: string) =>
-  seal(ctx.env, { row_id: customer_id, column: 'pppoe_password' }, password);
+export const sealPppoePassword = (ctx: Sealer, customer_id: string, password: string) =>
+  seal(ctx, { row_id: customer_id, column: 'pppoe_password' }, password);
 
 /** What search looks in; of a row as it will be. */
 export function searchTextOf(row: Partial<CustomerRow>): string {

@@ -153,7 +153,7 @@ async function prepareDevice(
   if (sent.parent_device_id && parent.length === 0) throw invalidField('parent_device_id', 'names no device');
   const columns: Prepared<typeof devices>['columns'] = { ...sent };
   if (typeof sent.password === 'string')
-    columns.password = await seal(ctx.env, { row_id: id, column: 'password' }, sent.password);
+    columns.password = await seal(ctx, { row_id: id, column: 'password' }, sent.password);
   // who is deleted meanwhile isn't given a device any more
   const is_there = sql`EXISTS (SELECT 1 FROM customers WHERE id = ${sent.customer_id ?? null} AND deleted_at IS NULL)`;
   const is_assigned = sent.customer_id ? [mustHold(is_there, invalidField('customer_id', 'names no customer'))] : [];

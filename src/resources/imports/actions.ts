@@ -324,7 +324,7 @@ async function prepareCustomer(ctx: Context, draft: SecretDraft, service_plan_id
   const [sealed_password, secret_hash] =
     password === null
       ? [null, null]
-      : await Promise.all([seal(ctx.env, place, password), fingerprintSecret(ctx.env, place, password)]);
+      : await Promise.all([seal(ctx, place, password), fingerprintSecret(ctx, place, password)]);
   const data: ItemData = { full_name, service_plan_id, profile, disabled, static_ip, sealed_password, secret_hash };
   return { customer_id, data };
 }

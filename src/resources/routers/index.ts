@@ -136,7 +136,7 @@ async function prepareRouter(
   if (sent.bridge_id && its_bridge.length === 0) throw invalidField('bridge_id', 'names no bridge');
   const columns: Prepared<typeof routers>['columns'] = { ...sent };
   if (sent.password !== undefined)
-    columns.password = await seal(ctx.env, { row_id: id, column: 'password' }, sent.password);
+    columns.password = await seal(ctx, { row_id: id, column: 'password' }, sent.password);
   const taken = sent.is_default && former ? takeDefault(ctx, former) : {};
   if (before) return recheck(ctx, before, columns, taken);
   const use_tls = sent.use_tls ?? false;
