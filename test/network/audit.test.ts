@@ -659,14 +659,14 @@ describe('P46 who, where and when', () => {
     const world = await makeWorld();
     const { tenant } = world;
     const operator = await tenant.addUser('operator');
-    const address = fc.oneof(fc.ipV4(), fc.ipV6(), fc.constant(undefined));
+    const address = fc.oneof(fc.ipV4(), fc.ipV6());
     const request_id = fc.oneof(fc.stringMatching(/^[A-Za-z0-9_.-]{8,64}$/), fc.constant(undefined), fc.constantFrom('x', "a'b-c-d-e", 'a'.repeat(65))); // prettier-ignore
     const what = fc.constantFrom('POST /customers', 'PUT /customers/:id', 'POST /customers/:id/hold');
     await fc.assert(
       fc.asyncProperty(what, fc.nat(), fc.boolean(), address, request_id, async (name, seed, is_admin, ip, given) => {
         const who = is_admin ? tenant.admin : operator;
         const last = (await snapshot(tenant)).events.length;
-        const headers = { ...(ip && { 'cf-connecting-ip': ip }), ...(given && { 'x-request-id': given }) };
+        const headers = { 'cf-connecting-ip': ip, ...(given && { 'x-request-id': given }) };
         const from = Date.now();
         const answer = await OPERATIONS[name]!(world, seed, { token: who.token, headers });
         expect(answer.status, answer.text).toBeLessThan(300);
@@ -674,7 +674,7 @@ describe('P46 who, where and when', () => {
         if (given && /^[\w.-]{8,64}$/.test(given)) expect(answered_id).toBe(given);
         const email = (await tenant.get(`/users/${who.id}`)).email;
         for (const event of (await snapshot(tenant)).events.slice(last)) {
-          expect(event).toMatchObject({ actor: 'user', actor_name: null, user_id: who.id, user_email: email, ip_address: ip ?? null, request_id: answered_id }); // prettier-ignore
+          expect(event).toMatchObject({ actor: 'user', actor_name: null, user_id: who.id, user_email: email, ip_address: ip, request_id: answered_id }); // prettier-ignore
           expect(event.created_at).toBeGreaterThanOrEqual(from);
           expect(event.created_at).toBeLessThanOrEqual(Date.now());
         }

@@ -4,7 +4,7 @@ import { ERRORS, type ErrorCode } from '../../src/errors.ts';
 import { API_BASE, type Route } from '../../src/http/resource.ts';
 import { equalSignatures, NONCE_HEADER, SIGNATURE_HEADER, signAnswer } from '../../src/protocol/signature.ts';
 import { findBreach, type PublishedDocument, readPublished } from './published.ts';
-import { type Answer, type CallOptions, newAddress, readAnswer, type SignedParts, type TestBridge } from './world.ts';
+import { type Answer, type CallOptions, readAnswer, type SignedParts, takeAddress, type TestBridge } from './world.ts';
 
 /** What the contract tests need of every route alike: its name, a path, a body that fits, and a call that judges. */
 
@@ -188,9 +188,6 @@ export async function readDocument(): Promise<PublishedDocument> {
 
 export const documentPath = (path: string) => path.replace(/:(\w+)/g, '{$1}');
 
-/** Fewer than what gets an address blocked. */
-const ASKS_AN_ADDRESS = 10;
-
 /**
  * Asks routes, and collects what is wrong with any answer whatever the test is about: what the document doesn't
  * declare (status, code, body), a 500, an error without its request id.
@@ -198,8 +195,6 @@ const ASKS_AN_ADDRESS = 10;
 export class Asker {
   readonly complaints: string[] = [];
   private readonly published: ReturnType<typeof readPublished>;
-  #asked = 0;
-  #address = '';
 
   constructor(published: ReturnType<typeof readPublished>) {
     this.published = published;
@@ -213,17 +208,11 @@ export class Asker {
     return new Asker(readPublished(await readDocumentText()));
   }
 
-  /** Another one before what comes from it is suspicious; not for each, since each is an object of its own. */
-  private takeAddress(): string {
-    if (this.#asked++ % ASKS_AN_ADDRESS === 0) this.#address = newAddress();
-    return this.#address;
-  }
-
   async ask(route: Route, options: AskOptions = {}): Promise<Answer> {
     const in_path = isNamedByPath(route) ? (options.tenant ?? undefined) : undefined;
     const url = new URL(options.path ?? fillPath(route.path, in_path), `http://${options.host ?? 'rukun.test'}`);
     for (const [key, value] of Object.entries(options.query ?? {})) url.searchParams.append(key, String(value));
-    const headers = new Headers({ 'cf-connecting-ip': this.takeAddress(), ...options.headers });
+    const headers = new Headers({ 'cf-connecting-ip': takeAddress(), ...options.headers });
     if (options.token) headers.set('authorization', `Bearer ${options.token}`);
     if (options.tenant) headers.set('x-tenant-id', options.tenant);
     const is_idempotent = route.endpoint.definition.idempotency !== undefined;

@@ -348,8 +348,11 @@ describe('roles', () => {
 
   test('P07 a role with the permission is not refused, for every route and role', async () => {
     const { asker, tenant } = await makeWorld();
+    // who has signed out everywhere is let in nowhere
+    const signsOut = ({ endpoint }: Route) => endpoint.definition.id === 'sessions.end_all_own';
+    const asked = [...of_users].sort((a, b) => Number(signsOut(a)) - Number(signsOut(b)));
     for (const user of await addUsers(tenant))
-      for (const route of of_users) {
+      for (const route of asked) {
         const permission = permissionOf(route);
         if (permission && !ROLES_TABLE[permission]!.split(' ').includes(user.role)) continue;
         const answer = await asker.ask(route, { token: user.token, body: fittingBody(route) });

@@ -6,7 +6,7 @@ import type { Env } from '../../src/env.ts';
 import { limiterOf } from '../../src/door/admission.ts';
 import { networkOf } from '../../src/lib/network.ts';
 import { callWith } from '../support/direct.ts';
-import { type Answer, call, mintToken, newAddress, PASSWORD, TestTenant } from '../support/world.ts';
+import { type Answer, mintToken, newAddress, PASSWORD, TestTenant } from '../support/world.ts';
 
 afterEach(() => void vi.useRealTimers());
 

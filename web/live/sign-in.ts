@@ -31,9 +31,8 @@ interface SignInOptions {
 /** The API asked for the provider's name, though the host looked as if it said it. */
 let is_slug_asked_for = false;
 
-export function makeSignInForm(language: Language, { notice, typed, onSession, onBusy }: SignInOptions): SignInForm {
-  const words = WORDS[language];
-  const host_slug = slugOfHost(location.hostname);
+/** What is typed in. The code is asked for once the API says that there is a second factor. */
+function makeFields(words: Words, typed: Typed | undefined) {
   const slug = input('provider', {
     type: 'text',
     maxlength: '63',
@@ -41,13 +40,22 @@ export function makeSignInForm(language: Language, { notice, typed, onSession, o
     autocomplete: 'organization',
   });
   const email = input('email', { type: 'email', maxlength: '254', autocomplete: 'username' });
-  const code = input('code', { inputmode: 'numeric', maxlength: '19', autocomplete: 'one-time-code' });
   const password = input('password', { type: 'password', maxlength: '200', autocomplete: 'current-password' });
+  const code = input('code', { inputmode: 'numeric', maxlength: '19', autocomplete: 'one-time-code' });
   slug.value = typed?.slug ?? recall('browser', SLUG_KEY) ?? '';
   email.value = typed?.email ?? '';
   const slug_field = field(words.provider, slug, words.provider_hint);
   const code_field = field(words.code, code, words.code_hint);
   code_field.hidden = true;
+  return { slug, email, password, code, slug_field, code_field };
+}
+
+const typedCode = (field: HTMLElement, code: HTMLInputElement) => (field.hidden ? {} : { code: code.value.trim() });
+
+export function makeSignInForm(language: Language, { notice, typed, onSession, onBusy }: SignInOptions): SignInForm {
+  const words = WORDS[language];
+  const host_slug = slugOfHost(location.hostname);
+  const { slug, email, password, code, slug_field, code_field } = makeFields(words, typed);
   const problem = make('p', { class: 'problem', role: 'alert' });
   const button = make('button', { type: 'submit' }, words.sign_in);
   const form = make(
@@ -74,11 +82,7 @@ export function makeSignInForm(language: Language, { notice, typed, onSession, o
     if (password.value === '') return complain(words.password_needed, password);
     if (!code_field.hidden && code.value.trim() === '') return complain(words.code_needed, code);
     setBusy(true);
-    const credentials = {
-      email: email.value.trim(),
-      password: password.value,
-      ...(!code_field.hidden && { code: code.value.trim() }),
-    };
+    const credentials = { email: email.value.trim(), password: password.value, ...typedCode(code_field, code) };
     const result = await Session.signIn(name, credentials).catch((error: unknown) => ({ error }));
     setBusy(false);
     if ('error' in result) return explain(result.error, name);

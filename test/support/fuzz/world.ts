@@ -1,5 +1,6 @@
 import { env } from 'cloudflare:test';
 import fc from 'fast-check';
+import { Secret, TOTP } from 'otpauth';
 import { ROLES } from '../../../src/auth/permissions.ts';
 import { listAnswer } from '../../../src/http/envelope.ts';
 import type { Route } from '../../../src/http/resource.ts';
@@ -74,6 +75,8 @@ const POINTERS: Readonly<Record<string, string>> = {
   invoice_id: 'invoices',
   entity_id: 'customers',
 };
+
+const ENDS_SESSIONS = ['auth.password', 'sessions.end_all_own'];
 
 const NOBODY = '00000000-0000-0000-0000-000000000000';
 
@@ -220,7 +223,7 @@ export class FuzzWorld implements Knowledge {
     const headers: Record<string, string> =
       'socket' in route.endpoint.definition.returns ? { upgrade: 'websocket' } : {};
     const path = fillPath(route.path, this.pick('', 0));
-    const body = takesJson(route) ? JSON.stringify(this.#plainBody(route)) : fittingBody(route);
+    const body = takesJson(route) ? JSON.stringify(await this.#plainBody(route)) : fittingBody(route);
     const answer = await this.#send(route, { mode: 'nothing', who, path, headers, body });
     const is_met =
       answer !== null && (answer.status < 400 || answer.status > 499 || [404, 409].includes(answer.status));
@@ -233,7 +236,14 @@ export class FuzzWorld implements Knowledge {
       );
   }
 
-  #plainBody(route: Route): Record<string, unknown> {
+  /** The code of a second factor that is being set up. */
+  async #makeCode(): Promise<string> {
+    const body = { current_password: PASSWORD };
+    const begun = await call('POST', '/auth/totp', { token: await this.#tokenOf('admin'), body });
+    return new TOTP({ secret: Secret.fromBase32(begun.data.secret) }).generate();
+  }
+
+  async #plainBody(route: Route): Promise<Record<string, unknown>> {
     const known: Record<string, unknown> = {
       ...this.#supplies,
       current_password: PASSWORD,
@@ -241,6 +251,7 @@ export class FuzzWorld implements Knowledge {
     };
     if (route.endpoint.definition.id === 'auth.login')
       Object.assign(known, { email: `ayu@${this.tenant.slug}.example`, password: PASSWORD });
+    if (route.endpoint.definition.id === 'auth.totp.confirm') known.code = await this.#makeCode();
     const sample = sampleBody(route, this.ids());
     return Object.fromEntries(Object.entries(sample).map(([name, value]) => [name, known[name] ?? value]));
   }
@@ -269,8 +280,8 @@ export class FuzzWorld implements Knowledge {
   /** What an answer used up or took away is there again. */
   async #recover(route: Route, { who, mode }: Attempt, { status, data }: Answer): Promise<void> {
     const is_signed_out = status === 401 && mode !== 'token' && mode !== 'header';
-    // whose password was changed must sign in anew
-    if (is_signed_out || route.endpoint.definition.id === 'auth.password') this.#users.delete(who);
+    // whose password was changed, or who signed out, must sign in anew
+    if (is_signed_out || ENDS_SESSIONS.includes(route.endpoint.definition.id)) this.#users.delete(who);
     if (status >= 300) return;
     if (status === 201 && !route.path.includes(':') && typeof data?.id === 'string')
       this.#made.push({ [resourceOf(route)]: data.id });
