@@ -41,8 +41,8 @@ const inWorkers = (name: string): TestProjectConfiguration => ({
     // one workerd for all files; setup.ts empties all storage before each test
     isolate: false,
     maxWorkers: 1,
-    // two halves run side by side, on machines that are busy with others
-    testTimeout: 240_000,
+    // several parts run side by side, on machines that are busy with others
+    testTimeout: 600_000,
   },
 });
 
@@ -57,7 +57,7 @@ export default defineConfig({
           name: 'node',
           include: ['test/node/**/*.test.ts', 'bridge/test/**/*.test.ts'],
           environment: 'node',
-          testTimeout: 180_000,
+          testTimeout: 300_000,
         },
       },
     ],

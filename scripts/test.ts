@@ -2,37 +2,42 @@ import './quiet-env.ts';
 // once: the two would write the same files at the same moment
 import './build-assets.mjs';
 import { spawn } from 'node:child_process';
+import { setPriority } from 'node:os';
 import { createInterface } from 'node:readline';
 import { endWithParent } from './run-child.ts';
 
 /**
- * `npm test`: all tests, in two programs side by side (vitest takes projects in the Workers runtime one after the other).
- * What each says comes line by line, and the counts of both at the end.
+ * `npm test`: all tests, in a few programs side by side: they wait more than they work, and vitest takes what is in the
+ * Workers runtime one after the other. What each says comes line by line, and the counts of all at the end.
  */
 
-const HALVES = [['worker'], ['network', 'node']];
+const PARTS = [
+  ['--project', 'worker', '--shard', '1/2'],
+  ['--project', 'worker', '--shard', '2/2'],
+  ['--project', 'network', '--shard', '1/2'],
+  ['--project', 'network', '--shard', '2/2'],
+  // what measures time goes before the others
+  ['--project', 'node'],
+];
+const PRIORITY = 10;
 
 /** As scripts/count-reporter.ts tells it. */
 const COUNTS = /^(\d+) passed, (\d+) failed(?:, (\d+) skipped)?$/;
 
-const children = HALVES.map(projects =>
-  spawn(
+const children = PARTS.map((part, at) => {
+  const child = spawn(
     process.execPath,
-    [
-      'scripts/vitest.ts',
-      'run',
-      '--passWithNoTests',
-      ...projects.flatMap(name => ['--project', name]),
-      ...process.argv.slice(2),
-    ],
+    ['scripts/vitest.ts', 'run', '--passWithNoTests', ...part, ...process.argv.slice(2)],
     { stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, FORCE_COLOR: process.stdout.isTTY ? '1' : '0' } },
-  ),
-);
+  );
+  if (at < PARTS.length - 1) setPriority(child.pid!, PRIORITY);
+  return child;
+});
 const end = () => children.forEach(child => child.kill('SIGTERM'));
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, end);
 endWithParent(end);
 
-/** Counts of one half; one that ended without telling them has failed. */
+/** Counts of one part; one that ended without telling them has failed. */
 async function follow(child: (typeof children)[number]): Promise<number[]> {
   let counts: number[] | null = null;
   const exit = new Promise<number | null>(resolve => child.on('exit', resolve));
