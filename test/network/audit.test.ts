@@ -492,7 +492,7 @@ describe('P45 changes and events', () => {
     );
     // all of them were really done
     expect(Object.keys(OPERATIONS).filter(name => !done.has(name))).toEqual([]);
-  }, 240_000);
+  });
 
   test('P45 side by side, too: the log replayed gives the rows', async () => {
     const world = await makeWorld();

@@ -1,7 +1,13 @@
 import { env, reset } from 'cloudflare:test';
-import { beforeEach, vi } from 'vitest';
+import { beforeEach, expect, vi } from 'vitest';
 import { tenantBindings, tenantDatabase } from '../../src/env.ts';
 import { forgetDirectory } from '../../src/tenancy/directory.ts';
+import { makeLocalLimiters } from './limiters.ts';
+
+/** Where limits, blocks and sessions are what is tested, they are the real objects'. */
+const ABOUT_LIMITS =
+  /\/(door|sessions|rate-limiter|tenancy|isolir-page|holes|cors|live|marked-secrets|metrics|logs)\.test\.ts$/;
+const real_limiters = env.RATE_LIMITER;
 
 // databases, Durable Objects, queues and files are empty before every test, and so is what the isolate remembers
 beforeEach(async () => {
@@ -11,4 +17,6 @@ beforeEach(async () => {
   await Promise.all(databases.map(d1 => d1.prepare('SELECT 1').first()));
   await reset();
   forgetDirectory();
+  const is_about_limits = ABOUT_LIMITS.test(expect.getState().testPath ?? '');
+  env.RATE_LIMITER = is_about_limits ? real_limiters : makeLocalLimiters();
 });

@@ -357,7 +357,7 @@ describe('refresh tokens', () => {
       }),
       { numRuns: 100 },
     );
-  }, 240_000);
+  });
 
   test('P05 of two refreshes with the same token at once exactly one wins, and the family ends', async () => {
     const tenant = await TestTenant.signUp();

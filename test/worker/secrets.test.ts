@@ -211,7 +211,7 @@ describe('P23 secrets', () => {
       ),
       RUNS,
     );
-  }, 240_000);
+  });
 
   test('P23 no answer has a field for a secret, but for those that are given once, and the mask of others', () => {
     /** What is handed over, and to whom. */
