@@ -95,11 +95,13 @@ class World {
 
   /** As the bridge does it: with the present secret, and where that is refused with the next one. */
   async report(): Promise<void> {
-    const { signing_secret, next } = await this.readDisk();
+    const { signing_secret } = await this.readDisk();
     const status = await this.reportWith(signing_secret);
     if (status === 200) return;
-    expect([status, next === undefined]).toEqual([401, false]);
-    expect(await this.reportWith(next!.signing_secret)).toBe(200);
+    expect(status).toBe(401);
+    // what the report before set off may have come to its end meanwhile: the bridge itself would know
+    const { signing_secret: present, next } = await this.readDisk();
+    expect(await this.reportWith(next?.signing_secret ?? present)).toBe(200);
   }
 
   /** The Worker’s question, sealed part and all, is answered by the router. */
