@@ -313,7 +313,11 @@ describe('a stranger', () => {
     const answers = [];
     for (const form of wrong) {
       const { status, headers, text } = await ask(isp.tenant.slug, form);
-      answers.push({ status, headers: [...headers].filter(([name]) => !['x-request-id', 'ratelimit'].includes(name)), text });
+      answers.push({
+        status,
+        headers: [...headers].filter(([name]) => !['x-request-id', 'ratelimit'].includes(name)),
+        text,
+      });
       expect(text).not.toContain('Budi');
       expect(text).not.toContain('150.000');
     }
