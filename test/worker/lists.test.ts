@@ -537,6 +537,8 @@ describe('pages, filters and order', () => {
       ...['plan-changes', 'payments', 'tickets', 'usage'].map(name => `/customers/:id/${name}`),
       // no rows of the database, but of a router that is read through its bridge: test/network/live.test.ts
       ...['sessions', 'secrets', 'profiles', 'pools', 'queues'].map(name => `/routers/:id/${name}`),
+      // few enough to be at hand as a whole: test/worker/sessions.test.ts, door.test.ts
+      ...['/auth/sessions', '/users/:id/sessions', '/security/blocks'],
     ];
     const lists = routes.filter(({ endpoint }) => 'list' in endpoint.definition.returns);
     const known = [...modelled, ...elsewhere];

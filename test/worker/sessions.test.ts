@@ -68,6 +68,21 @@ describe('sessions', () => {
     expect((await sessionsOf(desk.access_token)).map((s: any) => s.is_current).sort()).toEqual([false, true]);
   });
 
+  test('P10 their pages add up to all of them, the newest first, with none twice', async () => {
+    const tenant = await TestTenant.signUp();
+    for (let i = 0; i < 12; i++) await signIn(tenant);
+    const pages = [];
+    for (let page = 1; page <= 4; page++) {
+      const answer = await tenant.call('GET', '/auth/sessions', { query: { page, per_page: 5 } });
+      expect(answer.meta).toEqual({ page, per_page: 5, total: 12, total_pages: 3 });
+      pages.push(...answer.data);
+    }
+    expect(new Set(pages.map(session => session.id)).size).toBe(12);
+    expect(pages).toHaveLength(12);
+    const times = pages.map(session => session.last_renewed_at);
+    expect(times).toEqual([...times].sort().reverse());
+  });
+
   test('that are ended are over at once: token, renewal and socket, and no other', async () => {
     const tenant = await TestTenant.signUp();
     const [phone, desk] = [await signIn(tenant), await signIn(tenant)];
