@@ -35,6 +35,7 @@ function describeSuccess(definition: AnyDefinition) {
   return {
     101: {
       description: `A WebSocket of the subprotocol \`${returns.socket}\`: see /docs/live.`,
+      headers,
       content: json(messages),
     },
   };

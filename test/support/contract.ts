@@ -237,7 +237,7 @@ export class Asker {
     response.webSocket?.accept();
     response.webSocket?.close();
     const answer = await readAnswer(method, url.pathname, response);
-    this.judge(route, answer);
+    this.judge(route, answer, url.searchParams.has('fields'));
     if (bridge) await this.judgeSignature(route, answer, bridge, headers.get(NONCE_HEADER)!);
     return answer;
   }
@@ -255,11 +255,12 @@ export class Asker {
     this.expect(equalSignatures(given, expected), route, 'an answer without the right signature', answer);
   }
 
-  private judge(route: Route, answer: Answer): void {
+  /** `chooses`: only some fields were asked for; what is in them is the list tests' business. */
+  private judge(route: Route, answer: Answer, chooses: boolean): void {
     const declared = this.published.document.paths[documentPath(route.path)]?.[route.method]?.responses ?? {};
     const promised = declared[answer.status];
     this.expect(promised !== undefined, route, 'a status that the document does not declare', answer);
-    const breach = promised ? findBreach(this.published, promised, answer) : null;
+    const breach = promised && !(chooses && answer.status === 200) ? findBreach(this.published, promised, answer) : null;
     this.expect(breach === null, route, breach ?? '', answer);
     this.expect(answer.status !== 500, route, 'an internal error', answer);
     const request_id = answer.headers.get('x-request-id');
