@@ -260,7 +260,8 @@ export class Asker {
     const declared = this.published.document.paths[documentPath(route.path)]?.[route.method]?.responses ?? {};
     const promised = declared[answer.status];
     this.expect(promised !== undefined, route, 'a status that the document does not declare', answer);
-    const breach = promised && !(chooses && answer.status === 200) ? findBreach(this.published, promised, answer) : null;
+    const breach =
+      promised && !(chooses && answer.status === 200) ? findBreach(this.published, promised, answer) : null;
     this.expect(breach === null, route, breach ?? '', answer);
     this.expect(answer.status !== 500, route, 'an internal error', answer);
     const request_id = answer.headers.get('x-request-id');
