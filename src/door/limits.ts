@@ -1,4 +1,5 @@
 import type { Count } from '../../durable-objects/rate-limiter/door.ts';
+import { hashSecret } from '../auth/tokens.ts';
 import type { Env } from '../env.ts';
 
 /** What is counted, and how much of it there may be: the settings LIMIT_… say so. */
@@ -21,9 +22,9 @@ export const addressLimit = (env: Env, address: string): Count => ({
   limit: aMinute(env.LIMIT_ADDRESS_PER_MINUTE),
 });
 
-/** Tries to sign in, from one address and for one account; right ones too. */
-export const signInLimits = (env: Env, address: string, email: string): Count[] =>
-  [address, email].map(subject => ({
+/** Tries to sign in, from one address and for one account; right ones too. Whose account it is is kept as a hash. */
+export const signInLimits = async (env: Env, address: string, email: string): Promise<Count[]> =>
+  [address, await hashSecret(email)].map(subject => ({
     policy: 'sign-in',
     subject,
     limit: aMinute(env.LIMIT_SIGNIN_PER_MINUTE),

@@ -84,7 +84,7 @@ export async function findSelf(ctx: Context): Promise<UserRow> {
 /** Who holds a token needn't be who knows the password: tries are counted as those of signing in are. */
 export async function findSelfByPassword(ctx: Context, current_password: string): Promise<UserRow> {
   const user = await findSelf(ctx);
-  await ctx.admission.count(signInLimits(ctx.env, ctx.admission.caller.address, user.email));
+  await ctx.admission.count(await signInLimits(ctx.env, ctx.admission.caller.address, user.email));
   const check = await checkPassword(current_password, user.password_hash, Number(ctx.env.PASSWORD_COST));
   if (!check.ok) throw invalidField('current_password', 'is wrong').suspect('sign_in');
   return user;

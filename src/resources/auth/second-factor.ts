@@ -44,7 +44,7 @@ export async function beginTotp(ctx: Context, current_password: string) {
 /** The app knows the secret: from now on its codes are asked for. */
 export async function confirmTotp(ctx: Context, code: string) {
   const user = await findSelf(ctx);
-  await ctx.admission.count(signInLimits(ctx.env, ctx.admission.caller.address, user.email));
+  await ctx.admission.count(await signInLimits(ctx.env, ctx.admission.caller.address, user.email));
   if (user.totp_secret === null || user.totp_enabled_at !== null)
     throw invalidTransition('No second factor is being set up.');
   const step = findTotpStep(await unseal(ctx.env, placeOf(user), user.totp_secret), code, ctx.now);

@@ -46,7 +46,7 @@ export async function signIn(
 ): Promise<z.input<typeof Session>> {
   const { address } = ctx.admission.caller;
   const block = await findBlock(ctx);
-  await ctx.admission.count(signInLimits(ctx.env, address, body.email));
+  await ctx.admission.count(await signInLimits(ctx.env, address, body.email));
   const [[user], [policy], known] = await read(
     ctx,
     ctx.db.orm.select().from(users).where(eq(users.email, body.email)),

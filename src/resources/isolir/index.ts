@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { hashSecret } from '../../auth/tokens.ts';
 import type { Context } from '../../context.ts';
 import { endpoint } from '../../http/endpoint.ts';
 import { line, Phone } from '../../http/fields.ts';
@@ -32,8 +33,13 @@ const BY_PHONE = { most: 10, window_ms: 10 * MINUTE_MS };
 async function lookUp(ctx: Context, typed: Typed) {
   const { admission } = ctx;
   const wrong = [
-    { policy: POLICY, subject: `code ${foldCode(typed.customer_code)}`, limit: BY_CODE, is_kept: true },
-    { policy: POLICY, subject: `phone ${phoneTail(typed.phone)}`, limit: BY_PHONE, is_kept: true },
+    {
+      policy: POLICY,
+      subject: `code ${await hashSecret(foldCode(typed.customer_code))}`,
+      limit: BY_CODE,
+      is_kept: true,
+    },
+    { policy: POLICY, subject: `phone ${await hashSecret(phoneTail(typed.phone))}`, limit: BY_PHONE, is_kept: true },
   ];
   // tries that are refused for their code or phone are tries as well
   await admission.count([{ policy: POLICY, subject: admission.caller.address, limit: BY_ADDRESS }]);
