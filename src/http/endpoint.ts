@@ -162,8 +162,10 @@ function wantsFile(c: HonoCtx, { returns }: AnyDefinition): boolean {
 }
 
 function routeClass(definition: AnyDefinition, params: Schema | null, method: string): typeof OpenAPIRoute {
+  // there is an instance for each request
+  const schema = describe(definition, params, method);
   return class extends OpenAPIRoute {
-    override schema = describe(definition, params, method);
+    override schema = schema;
 
     override async handle(c: HonoCtx): Promise<Response> {
       const valid = (target: string): unknown => c.req.valid(target as never);
