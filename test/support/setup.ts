@@ -1,12 +1,14 @@
 import { env, reset } from 'cloudflare:test';
-import { beforeEach, expect, vi } from 'vitest';
+import { afterAll, beforeEach, expect, vi } from 'vitest';
 import { tenantBindings, tenantDatabase } from '../../src/env.ts';
 import { forgetDirectory } from '../../src/tenancy/directory.ts';
 import { makeLocalLimiters } from './limiters.ts';
+import { keepImports } from './quick-imports.ts';
 
 /** Where limits, blocks and sessions are what is tested, they are the real objects'. */
 const ABOUT_LIMITS =
   /\/(door|sessions|rate-limiter|tenancy|isolir-page|holes|cors|live|marked-secrets|metrics|logs)\.test\.ts$/;
+keepImports();
 const real_limiters = env.RATE_LIMITER;
 
 // databases, Durable Objects, queues and files are empty before every test, and so is what the isolate remembers
@@ -19,4 +21,9 @@ beforeEach(async () => {
   forgetDirectory();
   const is_about_limits = ABOUT_LIMITS.test(expect.getState().testPath ?? '');
   env.RATE_LIMITER = is_about_limits ? real_limiters : makeLocalLimiters();
+});
+
+// this file runs again for each file of tests, in the same isolate
+afterAll(() => {
+  env.RATE_LIMITER = real_limiters;
 });
