@@ -4,6 +4,7 @@ import type { Context } from '../context.ts';
 import { chunkJson } from '../db/bulk.ts';
 import { commit, commitDirectory, mustHold, RaceLost } from '../db/commit.ts';
 import { runTogether, type Statement } from '../db/session.ts';
+import { Fault } from '../errors.ts';
 import { toIso } from '../lib/time.ts';
 import { logFailure } from '../log.ts';
 import { commitProgress, jobs, tellProgress, type JobRow } from '../resources/jobs/index.ts';
@@ -221,30 +222,28 @@ async function endPass(ctx: Context, keys: Keys, job: JobRow): Promise<boolean> 
     await commitProgress(ctx, job, { result: atStart(keys.kid) });
     return false;
   }
-  const done = { status: 'completed' as const, finished_at: toIso(ctx.now) };
-  await commitProgress(ctx, job, done, [], {
-    type: 'secrets.resealed',
-    action: 'update',
-    entity_id: job.id,
-    data: { count: job.succeeded },
-  });
+  await end(ctx, job, 'completed', { type: 'secrets.resealed', count: job.succeeded });
   await noteDone(ctx, keys);
   return false;
 }
 
 /** What can't be opened stays as it is, for its key may come back; people see it under /jobs. */
 async function fail(ctx: Context, keys: Keys, job: JobRow): Promise<false> {
-  const failed = { status: 'failed' as const, finished_at: toIso(ctx.now) };
-  await commitProgress(ctx, job, failed, [], {
-    type: 'secrets.not_opened',
-    action: 'update',
-    entity_id: job.id,
-    data: { count: job.failed },
-  });
+  await end(ctx, job, 'failed', { type: 'secrets.not_opened', count: job.failed });
   const where = { job: 'reseal', tenant: ctx.tenant.slug, kid: keys.kid };
-  logFailure(where, new Error(`${job.failed} sealed values can’t be opened`));
+  logFailure(where, new Fault(`${job.failed} sealed values can’t be opened`));
   return false;
 }
+
+type Told = { type: 'secrets.resealed' | 'secrets.not_opened'; count: number };
+
+const end = (ctx: Context, job: JobRow, status: 'completed' | 'failed', { type, count }: Told): Promise<unknown> =>
+  commitProgress(ctx, job, { status, finished_at: toIso(ctx.now) }, [], {
+    type,
+    action: 'update',
+    entity_id: job.id,
+    data: { count },
+  });
 
 /** From then on the sweep sends no message for that key, and the older ones are of no use here. */
 async function noteDone(ctx: Context, { kid, current_kids }: Keys): Promise<void> {

@@ -541,8 +541,10 @@ describe('what people wrote', () => {
   const bits = fc.constantFrom('</style>', '<script>alert(1)</script>', '"><img src=x onerror=alert(1)>', "' onfocus='x", '&lt;b&gt;', '&#60;', '<!--', '-->', ']]>', '</title>', '</pre>', '</bdi>', '</h1>', '<br>', 'javascript:alert(1)', '{{7*7}}', '${7}', '\u202e', '\u200f', 'שלום', '🙂', '\u0000', '\ufeff', '\\', '`', '\n', '?bcc=x', '@', '<svg/onload=x>', '<'); // prettier-ignore
   const hostile = fc
     .array(fc.oneof(bits, fc.string({ unit: 'grapheme', maxLength: 8 })), { minLength: 1, maxLength: 6 })
-    // a blank would do away with a first name; no number may come of it
+    // a blank would do away with a first name
     .map(parts => `x${parts.join('')}`);
+  // a phone number would be a link, however it is written
+  const no_number = hostile.map(text => text.replace(/\d/g, ''));
 
   test('stays text: no element, no attribute and no link comes of it', async () => {
     const isp = await makeIsp();
@@ -576,7 +578,7 @@ describe('what people wrote', () => {
     const plain = await Promise.all((await pagesOf()).map(page => readMarks(page.text)));
     expect(plain.map(({ marks }) => marks.length).every(length => length > 15)).toBe(true);
     await fc.assert(
-      fc.asyncProperty(fc.tuple(hostile, hostile, hostile, hostile, hostile), async texts => {
+      fc.asyncProperty(fc.tuple(hostile, hostile, no_number, hostile, hostile), async texts => {
         await write(texts);
         const pages = await pagesOf();
         expect(pages.map(page => page.status)).toEqual([200, 200, 200, 400]);

@@ -224,6 +224,8 @@ describe('P23 secrets', () => {
       `PUT ${API_BASE}/auth/password: refresh_token`,
       `PATCH ${API_BASE}/auth/password: access_token`,
       `PATCH ${API_BASE}/auth/password: refresh_token`,
+      // to whoever sets up a second factor, with the password
+      `POST ${API_BASE}/auth/totp: secret`,
       // to a bridge that shows its one-time token, and that token to an admin
       `POST ${API_BASE}/bridges/enroll: signing_secret`,
       `POST ${API_BASE}/bridges/:id/enroll: token`,
