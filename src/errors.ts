@@ -32,6 +32,8 @@ export class AppError extends Error {
   readonly headers: Record<string, string>;
   /** Suspicious when it comes often from one address; `about` tells what was tried, so that the same isn't counted twice. */
   suspicion: { kind: Suspicion; about: string | null } | null = null;
+  /** It says nothing of who asks, though others of its code may. */
+  is_harmless = false;
 
   constructor(code: ErrorCode, message?: string, details?: ErrorDetails, headers: Record<string, string> = {}) {
     super(message ?? ERRORS[code].message);
@@ -45,6 +47,11 @@ export class AppError extends Error {
     return this;
   }
 
+  harmless(): this {
+    this.is_harmless = true;
+    return this;
+  }
+
   get status(): (typeof ERRORS)[ErrorCode]['status'] {
     return ERRORS[this.code].status;
   }
@@ -53,7 +60,10 @@ export class AppError extends Error {
 /** A fault of ours in words of ours: they hold no value that anybody gave us, so that the log may have them. */
 export class Fault extends Error {}
 
+/** No row has that id. */
 export const notFound = (what: string) => new AppError('NOT_FOUND', `There is no such ${what}.`);
+/** The row is there, and lacks what it may have: nobody guesses ids by asking for that. */
+export const lacks = (what: string) => notFound(what).harmless();
 export const invalidField = (field: string, complaint: string) =>
   new AppError('VALIDATION_ERROR', undefined, { [field]: [complaint] });
 export const duplicate = (field: string) =>

@@ -85,8 +85,8 @@ export class Door {
   /** Times by policy and subject: those of the one are stored as they come, the others once in a while. */
   readonly #kept = new Map<string, number[]>();
   readonly #counted = new Map<string, number[]>();
+  /** By what they are for: reason, address, user. So are the blocks that follow. */
   readonly #strikes = new Map<string, Strike[]>();
-  /** By what they are for: reason, address, user. */
   readonly #blocks = new Map<string, KnownBlock>();
   readonly #over = new Map<string, Over>();
   readonly #keep: (key: string, value: unknown) => void;
@@ -104,6 +104,7 @@ export class Door {
   restore(key: string, value: unknown): void {
     const [, kind, name] = /^(\w+) (.*)$/s.exec(key)!;
     if (kind === 'kept') this.#kept.set(name!, value as number[]);
+    else if (kind === 'strikes') this.#strikes.set(name!, value as Strike[]);
     else if (kind === 'block') this.#blocks.set(name!, value as KnownBlock);
     else if (kind === 'over') this.#over.set(name!, value as Over);
     else for (const [each, log] of value as [string, number[]][]) this.#counted.set(each, log);
@@ -175,11 +176,16 @@ export class Door {
     const { most, window_ms } = TOLERATED[suspicion];
     const what = { address: caller.address, reason: suspicion, user_id: suspicion === 'id' ? caller.user_id : null };
     const key = strikeKey(what);
+    if ((this.#blocks.get(key)?.ends_at ?? 0) > now) return null;
     const strikes = (this.#strikes.get(key) ?? []).filter(strike => strike.at > now - window_ms);
-    if (about === null || !strikes.some(strike => strike.about === about)) strikes.push({ at: now, about });
-    this.#strikes.set(key, strikes);
-    if (strikes.length < most || (this.#blocks.get(key)?.ends_at ?? 0) > now) return null;
-    this.#strikes.delete(key);
+    if (about !== null && strikes.some(strike => strike.about === about)) return null;
+    strikes.push({ at: now, about });
+    if (strikes.length < most) {
+      this.#strikes.set(key, strikes);
+      this.#keep(`strikes ${key}`, strikes);
+      return null;
+    }
+    this.#drop(this.#strikes, key, 'strikes');
     const block = { ...what, id: this.#newId(), blocked_at: now, ends_at: now + BLOCK_MS };
     this.#setBlock({ ...block, is_reported: false });
     return block;
@@ -217,7 +223,7 @@ export class Door {
     for (const [key, { id }] of this.#blocks) {
       if (!ids.includes(id)) continue;
       this.#drop(this.#blocks, key, 'block');
-      this.#strikes.delete(key);
+      this.#drop(this.#strikes, key, 'strikes');
     }
   }
 
@@ -253,7 +259,7 @@ export class Door {
     for (const [subject, { told_at }] of this.#over)
       if (told_at + OVER_MS <= now) this.#drop(this.#over, subject, 'over');
     for (const [key, strikes] of this.#strikes)
-      if (is_past(strikes.map(strike => strike.at))) this.#strikes.delete(key);
+      if (is_past(strikes.map(strike => strike.at))) this.#drop(this.#strikes, key, 'strikes');
     return [this.#counted, this.#kept, this.#blocks, this.#over, this.#strikes].some(({ size }) => size > 0);
   }
 

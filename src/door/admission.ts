@@ -17,6 +17,8 @@ import { addressLimit, userLimit } from './limits.ts';
  */
 
 const ASK_AGAIN_MS = 5000;
+/** Characters of what a suspicion is about: enough to tell one from another. */
+const MOST_ABOUT = 100;
 
 /** Who counts: a tenant, or the address itself where there is none. */
 export type LimiterName = `tenant:${string}` | `address:${string}`;
@@ -32,8 +34,8 @@ export interface Admission {
   readonly caller: Caller;
   /** Waits until it is let in; throws what refuses it. */
   granted(): Promise<void>;
-  /** Counts what has a limit of its own; throws what refuses it, also when nobody can count. Gives the time of it. */
-  count(counts: readonly Count[]): Promise<number>;
+  /** Counts what has a limit of its own; throws what refuses it, and unless told to pass also when nobody can count. Gives the time of it. */
+  count(counts: readonly Count[], uncounted?: 'refuse' | 'pass'): Promise<number>;
   /** What was counted at that time turned out not to be what is limited. */
   giveBack(counts: readonly Count[], counted_at: number): Promise<void>;
   /** Notes something suspicious. `about`: the same again isn't counted. */
@@ -87,11 +89,13 @@ export function askDoor(ambient: Ambient, name: LimiterName, actor: Actor = { ki
       return null;
     },
   );
-  const countOwn = async (own: readonly Count[]): Promise<number> => {
+  const countOwn = async (own: readonly Count[], uncounted: 'refuse' | 'pass'): Promise<number> => {
     const verdict = await ask(own).catch((error: unknown) => {
       fail(error);
-      throw tooMany('It can’t be counted just now; try again in a moment.', ASK_AGAIN_MS);
+      return null;
     });
+    if (!verdict && uncounted === 'pass') return now;
+    if (!verdict) throw tooMany('It can’t be counted just now; try again in a moment.', ASK_AGAIN_MS);
     if (known) known.policies.push(...verdict.policies);
     if (!verdict.admitted) throw refused(verdict);
     return verdict.counted_at;
@@ -108,15 +112,15 @@ export function askDoor(ambient: Ambient, name: LimiterName, actor: Actor = { ki
       if (!verdict.admitted) throw refused(verdict);
     },
     // an action that lost a race runs again: it was counted
-    count: own => {
+    count: (own, uncounted = 'refuse') => {
       const key = JSON.stringify(own);
-      const before = counted.get(key) ?? countOwn(own);
+      const before = counted.get(key) ?? countOwn(own, uncounted);
       counted.set(key, before);
       return before;
     },
     giveBack: (own, counted_at) => soon(limiter.giveBack(own, counted_at)).catch(fail),
     strike: async (suspicion, about) => {
-      const block = await soon(limiter.strike(suspicion, caller, about, now)).catch(fail);
+      const block = await soon(limiter.strike(suspicion, caller, about?.slice(0, MOST_ABOUT) ?? null, now)).catch(fail);
       if (!block) return;
       count('rukun_blocks_total', {});
       reported.push(block);

@@ -22,14 +22,26 @@ export const addressLimit = (env: Env, address: string): Count => ({
   limit: aMinute(env.LIMIT_ADDRESS_PER_MINUTE),
 });
 
+const signInLimit = (env: Env, subject: string): Count => ({
+  policy: 'sign-in',
+  subject,
+  limit: aMinute(env.LIMIT_SIGNIN_PER_MINUTE),
+  is_kept: true,
+});
+
 /** Tries to sign in, from one address and for one account; right ones too. Whose account it is is kept as a hash. */
-export const signInLimits = async (env: Env, address: string, email: string): Promise<Count[]> =>
-  [address, await hashSecret(email)].map(subject => ({
-    policy: 'sign-in',
-    subject,
-    limit: aMinute(env.LIMIT_SIGNIN_PER_MINUTE),
-    is_kept: true,
-  }));
+export const signInLimits = async (env: Env, address: string, email: string): Promise<[Count, Count]> => [
+  signInLimit(env, address),
+  signInLimit(env, await hashSecret(email)),
+];
+
+/** Wrong codes of a user's app, wherever from: who tries many knows the password. Recovery codes are too long to be guessed. */
+export const wrongCodeLimit = (user_id: string): Count => ({
+  policy: 'second-factor',
+  subject: user_id,
+  limit: { most: 10, window_ms: 60 * MINUTE_MS },
+  is_kept: true,
+});
 
 export const signUpLimit = (env: Env, address: string): Count => ({
   policy: 'sign-up',

@@ -57,16 +57,25 @@ export async function actOn(ctx: Context, event: Happened): Promise<void> {
   if (changesOrigins(event)) await publishOrigins(ctx);
 }
 
-/** As the settings stand by now: of two changes at once, whoever comes last finds both. */
+/** As the settings stand by now. Of two that do this at once the slower one may write what is older: each looks again after it. */
 async function publishOrigins(ctx: Context): Promise<void> {
-  const [[row]] = (await runTogether(ctx.db, [
-    ctx.db.orm.all(sql`SELECT allowed_origins FROM settings`),
-  ])) as unknown as [[{ allowed_origins: string }]];
   const directory = await openDirectory(ctx.env);
-  await runTogether(directory, [
-    directory.orm.run(sql`UPDATE tenants SET allowed_origins = ${row.allowed_origins} WHERE id = ${ctx.tenant.id}`),
-  ]);
+  for (let published: string | null = null; ;) {
+    const origins = await readOrigins(ctx);
+    if (origins === published) break;
+    await runTogether(directory, [
+      directory.orm.run(sql`UPDATE tenants SET allowed_origins = ${origins} WHERE id = ${ctx.tenant.id}`),
+    ]);
+    published = origins;
+  }
   forgetTenants();
+}
+
+async function readOrigins(ctx: Context): Promise<string> {
+  const [[row]] = await runTogether(ctx.db, [
+    ctx.db.orm.all<{ allowed_origins: string }>(sql`SELECT allowed_origins FROM settings`),
+  ]);
+  return row!.allowed_origins;
 }
 
 const PATIENCE_MS = 2000;

@@ -8,9 +8,9 @@ import type { HonoCtx } from './definition.ts';
 /** What becomes of a refusal on its way out: the limiter's goes before any other, and what was suspicious is noted. */
 
 /** An id that somebody signed in asked for, and that there isn't. */
-function asksForNoRow(c: HonoCtx, { code }: AppError): string | null {
+function asksForNoRow(c: HonoCtx, { code, is_harmless }: AppError): string | null {
   const { ctx } = c.var as { ctx?: Context };
-  return code === 'NOT_FOUND' && ctx?.actor.kind === 'user' ? (c.req.param('id') ?? null) : null;
+  return code === 'NOT_FOUND' && !is_harmless && ctx?.actor.kind === 'user' ? (c.req.param('id') ?? null) : null;
 }
 
 function suspicionOf(c: HonoCtx, refusal: AppError): AppError['suspicion'] {

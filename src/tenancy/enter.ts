@@ -114,7 +114,7 @@ async function resolveTenant(ambient: Ambient, request: Request, named: Entrance
   if (!tenant || tenant.status === 'deleted')
     throw named?.by === 'secret'
       ? unauthorized().suspect('token', (await hashSecret(first)).slice(0, 12))
-      : notFound('provider').suspect('tenant', first.slice(0, 100));
+      : notFound('provider').suspect('tenant', first);
   return { tenant, names, agrees: names.every(name => [tenant.id, tenant.slug].includes(name.toLowerCase())) };
 }
 

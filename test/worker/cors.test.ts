@@ -1,5 +1,6 @@
-import { SELF } from 'cloudflare:test';
+import { env, SELF } from 'cloudflare:test';
 import { describe, expect, test } from 'vitest';
+import { letIn } from '../support/interleave.ts';
 import { call, TestTenant } from '../support/world.ts';
 
 const PANEL = 'https://panel.contoh.example';
@@ -51,6 +52,20 @@ describe('pages of other origins', () => {
     expect([refused.status, allowedOf(refused)]).toEqual([401, PANEL]);
     await tenant.put('/settings', { allowed_origins: [] });
     expect(allowedOf(await preflight(host, PANEL))).toBeNull();
+  });
+
+  test('of two changes at once the newer one is what browsers are told, however slow the other is', async () => {
+    const tenant = await TestTenant.signUp();
+    const put = (origin: string) => tenant.put('/settings', { allowed_origins: [origin] });
+    // the first one has read its settings, and is about to tell the directory
+    const between = letIn(env.DIRECTORY_DB, 'UPDATE tenants SET allowed_origins', () => put('https://baru.example'));
+    await put(PANEL);
+    between.stop();
+    expect(between.happened).toBe(true);
+    expect(await tenant.get('/settings')).toMatchObject({ allowed_origins: ['https://baru.example'] });
+    const host = `${tenant.slug}.rukun.test`;
+    expect(allowedOf(await preflight(host, PANEL))).toBeNull();
+    expect(allowedOf(await preflight(host, 'https://baru.example'))).toBe('https://baru.example');
   });
 
   test('are named as browsers name them, or refused', async () => {

@@ -1,11 +1,13 @@
 import { env } from 'cloudflare:test';
 import fc from 'fast-check';
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import { TOLERATED } from '../../durable-objects/rate-limiter/suspicion.ts';
+import { TOLERATED, type Block } from '../../durable-objects/rate-limiter/suspicion.ts';
 import type { Env } from '../../src/env.ts';
 import { limiterOf } from '../../src/door/admission.ts';
+import { reportBlocks } from '../../src/door/report-blocks.ts';
 import { networkOf } from '../../src/lib/network.ts';
 import { callWith } from '../support/direct.ts';
+import { makeTestAmbient } from '../support/network-world.ts';
 import { type Answer, mintToken, newAddress, PASSWORD, TestTenant } from '../support/world.ts';
 
 afterEach(() => void vi.useRealTimers());
@@ -157,6 +159,33 @@ describe('limits', () => {
     expect(tries.map(({ status }) => status).sort()).toEqual([...Array(5).fill(400), ...Array(3).fill(429)]);
   });
 
+  test('renewals are counted with what else a user does', async () => {
+    const tenant = await TestTenant.signUp();
+    const { data } = await callerWith({})('POST', '/auth/login', signInBody(tenant));
+    let { refresh_token } = data;
+    const statuses = [];
+    for (let i = 0; i < 5; i++) {
+      const from = callerWith({ LIMIT_USER_PER_MINUTE: '3' });
+      const renewed = await from('POST', '/auth/refresh', { body: { refresh_token } });
+      statuses.push(renewed.status);
+      refresh_token = renewed.data?.refresh_token ?? refresh_token;
+    }
+    expect(statuses).toEqual([200, 200, 200, 429, 429]);
+    // what was refused was not spent
+    expect((await callerWith({})('POST', '/auth/refresh', { body: { refresh_token } })).status).toBe(200);
+  });
+
+  test('a socket that is refused never reaches the hub', async () => {
+    const tenant = await TestTenant.signUp();
+    let reached = 0;
+    const hub = { fetch: () => Promise.resolve(new Response(null, { status: 401 + 0 * ++reached })) };
+    const TENANT_HUB = { idFromName: () => ({}), get: () => hub } as unknown as Env['TENANT_HUB'];
+    const from = callerWith({ LIMIT_USER_PER_MINUTE: '1', TENANT_HUB });
+    const open = () => from('GET', '/ws', { token: tenant.admin.token, headers: { upgrade: 'websocket' } });
+    expect([(await open()).status, reached]).toEqual([401, 1]);
+    expect([(await open()).status, reached]).toEqual([429, 1]);
+  });
+
   test('routes without a provider are counted by their address alone', async () => {
     const from = callerWith({ LIMIT_ADDRESS_PER_MINUTE: '3' });
     const answers = [];
@@ -191,11 +220,13 @@ describe('a limiter that fails', () => {
     test(`or ${how}: who shows a token is let in, and nobody may sign in or up`, async () => {
       const tenant = await TestTenant.signUp();
       vi.spyOn(console, 'error').mockImplementation(() => {});
+      const { refresh_token } = (await callerWith({})('POST', '/auth/login', signInBody(tenant))).data;
       const from = callerWith(broken(ask));
       const { token } = tenant.admin;
       expect((await from('GET', '/auth/me', { token })).status).toBe(200);
       expect((await from('GET', `/customers/${crypto.randomUUID()}`, { token })).status).toBe(404);
       expect((await from('PUT', '/settings', { token, body: { grace_days: 4 } })).status).toBe(200);
+      expect((await from('POST', '/auth/refresh', { body: { refresh_token } })).status).toBe(200);
       const refused = await from('POST', '/auth/login', signInBody(tenant));
       expect([refused.status, refused.headers.get('retry-after')]).toEqual([429, '5']);
       const sign_up = {
@@ -245,6 +276,33 @@ describe('blocks', () => {
     expect((await from('POST', '/auth/login', signInBody(tenant))).status).toBe(200);
   });
 
+  test('what is blocked uses up nothing of an account: nobody is locked out elsewhere by it', async () => {
+    const tenant = await TestTenant.signUp();
+    const address = newAddress();
+    await fillUp(callerWith(OPEN, address), tenant);
+    const from = callerWith({}, address);
+    const tries = await Promise.all(Array.from({ length: 9 }, () => from('POST', '/auth/login', signInBody(tenant))));
+    expect(new Set(tries.map(({ status }) => status))).toEqual(new Set([429]));
+    const elsewhere = [];
+    for (let i = 0; i < 6; i++)
+      elsewhere.push((await callerWith({})('POST', '/auth/login', signInBody(tenant))).status);
+    expect(elsewhere).toEqual([200, 200, 200, 200, 200, 429]);
+  });
+
+  test('who has signed in there is known for as long as anything is left of it, however much came after', async () => {
+    const tenant = await TestTenant.signUp();
+    const address = newAddress();
+    expect((await callerWith(OPEN, address)('POST', '/auth/login', signInBody(tenant))).status).toBe(200);
+    const d1 = await tenant.database();
+    const at = Date.now() + 1000;
+    const insert = d1.prepare(`
+      INSERT INTO refresh_tokens (id, user_id, token_hash, family_id, signed_in_at, expires_at, ip_address, created_at, updated_at)
+      VALUES (?1, ?2, ?1, ?1, ?3, ?3, '10.66.0.1', ?3, ?3)`);
+    await d1.batch(Array.from({ length: 400 }, (_, i) => insert.bind(`renewal-${i}`, tenant.admin.id, at)));
+    await fillUp(callerWith(OPEN, address), tenant);
+    expect((await callerWith(OPEN, address)('POST', '/auth/login', signInBody(tenant))).status).toBe(200);
+  });
+
   test('P51 tries that are spread over time block nobody', async () => {
     const tenant = await TestTenant.signUp();
     const from = callerWith(OPEN);
@@ -281,8 +339,16 @@ describe('blocks', () => {
       expect((await ask(`tebak-${i}`)).status, String(i)).toBe(i < TOLERATED.tenant.most ? 404 : 429);
     expect((await from('POST', '/auth/login', signInBody(tenant))).status).toBe(429);
     expect((await from('GET', '/customers', me(tenant.admin.token))).status).toBe(200);
-    const events = await env.DIRECTORY_DB.prepare("SELECT * FROM platform_events WHERE type = 'block.created'").all();
-    expect(events.results).toHaveLength(1);
+    const events = () =>
+      env.DIRECTORY_DB.prepare("SELECT changes FROM platform_events WHERE type = 'block.created'").all();
+    const { results } = await events();
+    expect(results).toHaveLength(1);
+    // of several who see that it isn't told yet one tells
+    const [, id] = JSON.parse(results[0]!.changes as string).id;
+    const [, ends_at] = JSON.parse(results[0]!.changes as string).ends_at;
+    const block = { id, address: 'x', reason: 'tenant', user_id: null, blocked_at: 0, ends_at: Date.parse(ends_at) };
+    await reportBlocks(makeTestAmbient(), 'address:x', [block as Block, block as Block]);
+    expect((await events()).results).toEqual(results);
   });
 
   test('P51 a user who asks for id after id is blocked there; another one at the same address is not', async () => {
@@ -302,6 +368,25 @@ describe('blocks', () => {
     const elsewhere = callerWith({ LIMIT_USER_PER_MINUTE: '1000' });
     expect((await elsewhere('GET', '/customers', me(bad.token))).status).toBe(200);
     expect((await tenant.get('/security/blocks'))[0]).toMatchObject({ address, reason: 'id', user_id: bad.id });
+  });
+
+  test('what rows lack is no guessing: pictures that nobody took, sessions that are over', async () => {
+    const tenant = await TestTenant.signUp();
+    const { id: plan_id } = await tenant.addPlan();
+    const d1 = await tenant.database();
+    const { id } = await tenant.addCustomer(plan_id);
+    const from = callerWith({ LIMIT_USER_PER_MINUTE: '1000' });
+    // under other ids, as a list has them: the same again wouldn't be counted anyway
+    const ids = Array.from({ length: TOLERATED.id.most + 2 }, () => crypto.randomUUID());
+    for (const each of ids) {
+      await d1.prepare('UPDATE customers SET id = ?').bind(each).run();
+      const answer = await from('GET', `/customers/${each}/photos/photo`, me(tenant.admin.token));
+      expect([answer.status, answer.error.message]).toEqual([404, 'There is no such picture.']);
+    }
+    for (const each of ids)
+      expect((await from('DELETE', `/auth/sessions/${each}`, me(tenant.admin.token))).status).toBe(404);
+    expect((await from('GET', `/customers/${id}`, me(tenant.admin.token))).status).toBe(404);
+    expect(await tenant.get('/security/blocks')).toEqual([]);
   });
 
   test('one bad guest behind a shared address locks out nobody who works or lives there', async () => {

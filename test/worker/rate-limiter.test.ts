@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, test, vi } from 'vitest';
 import type { Caller, Count } from '../../durable-objects/rate-limiter/door.ts';
 import { admit, type Limit } from '../../durable-objects/rate-limiter/sliding-log.ts';
+import { TOLERATED } from '../../durable-objects/rate-limiter/suspicion.ts';
 import type { RateLimiter } from '../../durable-objects/rate-limiter/index.ts';
 
 const limiterOf = (name: string) => env.RATE_LIMITER.get(env.RATE_LIMITER.idFromName(name));
@@ -173,6 +174,22 @@ describe('the Durable Object', () => {
     expect(await runDurableObjectAlarm(limiter)).toBe(true);
     await evictDurableObject(limiter);
     expect(await states(now + 4)).toEqual([0, 8]);
+  });
+
+  test('P51 what was suspicious is known after any end, up to the block; then nothing more is remembered', async () => {
+    const limiter = limiterOf('strikes');
+    const caller = { address: '10.9.0.9', user_id: null, session_id: null };
+    const now = Date.now();
+    const { most } = TOLERATED.tenant;
+    for (let i = 1; i < most; i++) {
+      expect(await limiter.strike('tenant', caller, `slug-${i}`, now + i)).toBeNull();
+      if (i % 6 === 0) await evictDurableObject(limiter);
+    }
+    await evictDurableObject(limiter);
+    expect(await limiter.strike('tenant', caller, 'slug-1', now + most)).toBeNull();
+    expect(await limiter.strike('tenant', caller, 'the last', now + most)).toMatchObject({ reason: 'tenant' });
+    for (let i = 0; i < 50; i++) await limiter.strike('tenant', caller, `more-${i}`, now + most + i);
+    expect(Object.keys(await storedOf(limiter))).toEqual(['block tenant 10.9.0.9 ']);
   });
 
   test('a refused one writes nothing and moves no alarm; plain ones are stored by the alarm alone', async () => {

@@ -196,8 +196,13 @@ describe('the second factor', () => {
       timestamp: at,
     });
 
-  /** Set up: what the app knows, and the recovery codes. */
-  async function setUp(tenant: TestTenant, token: string): Promise<{ secret: string; recovery_codes: string[] }> {
+  interface SetUp extends Signed {
+    /** What the app knows. */
+    secret: string;
+    recovery_codes: string[];
+  }
+
+  async function setUp(tenant: TestTenant, token: string): Promise<SetUp> {
     const begun = await call('POST', '/auth/totp', { token, body: { current_password: PASSWORD } });
     expect(begun.status, begun.text).toBe(201);
     const { secret } = begun.data;
@@ -272,28 +277,24 @@ describe('the second factor', () => {
 
   test('nothing of it is readable: not in the database, the log or any answer', async () => {
     const tenant = await TestTenant.signUp();
-    const { secret, recovery_codes } = await setUp(tenant, tenant.admin.token);
+    const { secret, recovery_codes, access_token } = await setUp(tenant, tenant.admin.token);
     const d1 = await tenant.database();
     const rows = await d1.batch(
       ['users', 'recovery_codes', 'events'].map(table => d1.prepare(`SELECT * FROM ${table}`)),
     );
     const stored = JSON.stringify(rows.map(({ results }) => results));
-    const seen = JSON.stringify([
-      await tenant.get('/users'),
-      await tenant.get('/auth/me'),
-      await tenant.get('/audit-logs'),
-    ]);
+    const asked = ['/users', '/audit-logs', '/auth/me'].map(path => call('GET', path, { token: access_token }));
+    const seen = (await Promise.all(asked)).map(({ text }) => text).join('\n');
     for (const hidden of [secret, ...recovery_codes, ...recovery_codes.map(code => code.replaceAll('-', ''))]) {
       expect(stored).not.toContain(hidden);
       expect(seen).not.toContain(hidden);
     }
-    expect((await tenant.get('/auth/me')).has_second_factor).toBe(true);
+    expect(seen).toContain('"has_second_factor":true');
   });
 
-  test('new recovery codes end the old ones; without the password nothing is changed', async () => {
+  test('new recovery codes end the old ones; without password and code nothing is changed', async () => {
     const tenant = await TestTenant.signUp();
-    const { token } = tenant.admin;
-    const { recovery_codes } = await setUp(tenant, token);
+    const { recovery_codes, secret, access_token: token } = await setUp(tenant, tenant.admin.token);
     const wrong = { current_password: 'salah-sekali-ini' };
     for (const path of ['/auth/totp', '/auth/totp/recovery-codes', '/auth/totp/disable'])
       expect((await call('POST', path, { token, body: wrong })).error.details, path).toEqual({
@@ -301,10 +302,24 @@ describe('the second factor', () => {
       });
     const body = { current_password: PASSWORD };
     expect((await call('POST', '/auth/totp', { token, body })).error.code).toBe('IN_USE');
-    const renewed = await call('POST', '/auth/totp/recovery-codes', { token, body });
+    // who knows the password alone is who a second factor is against
+    for (const path of ['/auth/totp/recovery-codes', '/auth/totp/disable'])
+      for (const [code, complaint] of [
+        [undefined, 'is required'],
+        ['000000', 'is wrong, over, or was used'],
+      ]) {
+        const refused = await call('POST', path, { token, body: { ...body, code } });
+        expect([refused.status, refused.error.details], path).toEqual([400, { code: [complaint] }]);
+      }
+    const code = codeOf(secret);
+    const renewed = await call('POST', '/auth/totp/recovery-codes', { token, body: { ...body, code } });
     expect((await tryIn(tenant, { code: recovery_codes[0] })).status).toBe(401);
     expect((await tryIn(tenant, { code: renewed.data.recovery_codes[0] })).status).toBe(200);
-    expect((await call('POST', '/auth/totp/disable', { token, body })).data).toEqual({ has_second_factor: false });
+    expect((await call('POST', '/auth/totp/disable', { token, body: { ...body, code } })).status).toBe(400);
+    const spare = { ...body, code: renewed.data.recovery_codes[1] };
+    expect((await call('POST', '/auth/totp/disable', { token, body: spare })).data).toEqual({
+      has_second_factor: false,
+    });
     expect((await signIn(tenant)).user.has_second_factor).toBe(false);
     expect((await call('POST', '/auth/totp/recovery-codes', { token, body })).error.code).toBe('INVALID_TRANSITION');
     expect((await call('POST', '/auth/totp/confirm', { token, body: { code: '123456' } })).error.code).toBe(
@@ -314,6 +329,7 @@ describe('the second factor', () => {
 
   test('where a role needs one, a session without does nothing but set it up', async () => {
     const tenant = await TestTenant.signUp();
+    const operator = await tenant.addUser('operator');
     const before = await signIn(tenant);
     await tenant.put('/settings', { second_factor_roles: ['viewer', 'admin', 'admin'] });
     expect((await tenant.get('/settings')).second_factor_roles).toEqual(['admin', 'viewer']);
@@ -333,15 +349,29 @@ describe('the second factor', () => {
       expect((await refresh(refresh_token)).data.must_set_up_second_factor).toBe(true);
     }
     const session = await signIn(tenant);
-    const { secret } = await setUp(tenant, session.access_token);
-    expect((await call('GET', '/customers', { token: session.access_token })).status).toBe(403);
-    const renewed = (await refresh(session.refresh_token)).data as Signed;
-    expect(renewed.must_set_up_second_factor).toBe(false);
-    expect((await call('GET', '/customers', { token: renewed.access_token })).status).toBe(200);
+    const { secret, ...anew } = await setUp(tenant, session.access_token);
+    expect(anew.must_set_up_second_factor).toBe(false);
+    for (const { access_token, refresh_token } of [anew, (await refresh(anew.refresh_token)).data as Signed]) {
+      expect(refresh_token).not.toBe(session.refresh_token);
+      expect((await call('GET', '/customers', { token: access_token })).status).toBe(200);
+    }
     expect((await signIn(tenant, { code: codeOf(secret) })).must_set_up_second_factor).toBe(false);
     // others have nothing to do
-    const operator = await tenant.addUser('operator');
     expect((await call('GET', '/customers', { token: operator.token })).status).toBe(200);
+  });
+
+  test('no session that began without it goes on: it would be one that never showed a code', async () => {
+    const tenant = await TestTenant.signUp();
+    await tenant.put('/settings', { second_factor_roles: ['admin'] });
+    // somebody who knows the password, and was there before
+    const [thief, owner] = [await signIn(tenant), await signIn(tenant)];
+    const anew = await setUp(tenant, owner.access_token);
+    for (const session of [thief, owner]) {
+      expect(await statusOf(session.access_token)).toBe(401);
+      expect((await refresh(session.refresh_token)).status).toBe(401);
+    }
+    expect(await statusOf(anew.access_token)).toBe(200);
+    expect(await sessionsOf(anew.access_token)).toMatchObject([{ is_current: true }]);
   });
 
   test('an admin takes it away from who has lost it, and nobody else does', async () => {
@@ -349,11 +379,11 @@ describe('the second factor', () => {
     const email = 'siti@x.example';
     const { id } = await tenant.post('/users', { email, name: 'Siti', role: 'admin', password: PASSWORD });
     const siti = await signIn(tenant, { email });
-    await setUp(tenant, siti.access_token);
+    const { access_token } = await setUp(tenant, siti.access_token);
     const operator = await tenant.addUser('operator');
     const path = `/users/${id}/totp`;
     expect((await call('DELETE', path, { token: operator.token })).status).toBe(403);
-    expect((await call('DELETE', path, { token: siti.access_token })).status).toBe(403);
+    expect((await call('DELETE', path, { token: access_token })).status).toBe(403);
     expect((await tryIn(tenant, { email })).status).toBe(401);
     expect((await tenant.call('DELETE', path)).data).toEqual({ has_second_factor: false });
     expect((await signIn(tenant, { email })).user.has_second_factor).toBe(false);
@@ -369,5 +399,20 @@ describe('the second factor', () => {
     const statuses = [];
     for (let i = 0; i < 16; i++) statuses.push((await tryIn(tenant, { code: '000000' }, headers)).status);
     expect(new Set(statuses)).toEqual(new Set([401, 429]));
+  });
+
+  test('ten wrong codes an hour are looked at, wherever they come from; right ones don’t count, recovery codes pass', async () => {
+    const tenant = await TestTenant.signUp();
+    vi.useFakeTimers({ toFake: ['Date'] });
+    const { secret, recovery_codes } = await setUp(tenant, tenant.admin.token);
+    const wait = (ms: number) => vi.setSystemTime(Date.now() + ms);
+    const tryCode = async (code: string) => (await tryIn(tenant, { code })).status;
+    for (let i = 0; i < 3; i++, wait(30_000)) expect(await tryCode(codeOf(secret))).toBe(200);
+    for (let i = 0; i < 10; i++, wait(60_000)) expect(await tryCode('000000'), String(i)).toBe(401);
+    expect(await tryCode('000000')).toBe(429);
+    expect(await tryCode(codeOf(secret))).toBe(429);
+    expect(await tryCode(recovery_codes[0]!)).toBe(200);
+    wait(51 * 60_000);
+    expect(await tryCode(codeOf(secret))).toBe(200);
   });
 });

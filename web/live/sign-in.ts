@@ -46,7 +46,13 @@ function makeFields(words: Words, typed: Typed | undefined) {
   email.value = typed?.email ?? '';
   const slug_field = field(words.provider, slug, words.provider_hint);
   const code_field = field(words.code, code, words.code_hint);
-  code_field.hidden = true;
+  const forgetCode = () => {
+    code_field.hidden = true;
+    code.value = '';
+  };
+  // whether somebody else has a second factor isn't known yet
+  for (const each of [slug, email]) each.addEventListener('input', forgetCode);
+  forgetCode();
   return { slug, email, password, code, slug_field, code_field };
 }
 

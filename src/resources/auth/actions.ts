@@ -5,13 +5,13 @@ import { hashSecret, parseTenantSecret } from '../../auth/tokens.ts';
 import type { Context } from '../../context.ts';
 import { commit, mustChange, RaceLost, updateRow } from '../../db/commit.ts';
 import { read } from '../../db/session.ts';
-import { signInLimits } from '../../door/limits.ts';
+import { signInLimits, userLimit } from '../../door/limits.ts';
 import { invalidField, unauthorized } from '../../errors.ts';
 import { MASK } from '../../http/fields.ts';
 import { toIso } from '../../lib/time.ts';
-import { hashNewPassword, refresh_tokens, revokeRefreshTokens, users, type UserRow } from '../users/index.ts';
+import { hashNewPassword, refresh_tokens, users, type UserRow } from '../users/index.ts';
 import type { PasswordChange, RefreshInput, Session } from './schema.ts';
-import { actingAs, openSession, revokeFamily, selectSecondFactorRoles } from './session.ts';
+import { actingAs, beginAnew, openSession, revokeFamily, selectSecondFactorRoles } from './session.ts';
 
 async function findRefreshToken(ctx: Context, token: string) {
   const parsed = parseTenantSecret(token);
@@ -37,6 +37,7 @@ export async function refreshSession(
   user_agent: string | null,
 ): Promise<z.input<typeof Session>> {
   const { found, user, second_factor_roles } = await findRefreshToken(ctx, body.refresh_token);
+  await ctx.admission.count([userLimit(ctx.env, user.id)], 'pass');
   const { family_id, signed_in_at } = found;
   if (found.rotated_at !== null) {
     if (found.revoked_at === null)
@@ -97,17 +98,14 @@ export async function changePassword(
   user_agent: string | null,
 ): Promise<z.input<typeof Session>> {
   const user = await findSelfByPassword(ctx, body.current_password);
-  const [[policy]] = await read(ctx, selectSecondFactorRoles(ctx));
   const password_hash = await hashNewPassword(ctx, body.new_password, user.email, 'new_password');
-  const at = toIso(ctx.now);
-  const opening = { family_id: ctx.newId(), signed_in_at: at, user_agent, ...policy! };
-  const session = await openSession(ctx, user, opening);
-  const write = updateRow(ctx, users, user, { password_hash, tokens_valid_from: at });
-  await commit(ctx, [write, revokeRefreshTokens(ctx, user.id), session.write], {
+  const { tokens_valid_from, writes, answer } = await beginAnew(ctx, user, user_agent);
+  const write = updateRow(ctx, users, user, { password_hash, tokens_valid_from });
+  await commit(ctx, [write, ...writes], {
     type: 'user.password_changed',
     action: 'update',
     entity_id: user.id,
-    changes: { password_hash: [MASK, MASK], tokens_valid_from: [user.tokens_valid_from, at] },
+    changes: { password_hash: [MASK, MASK], tokens_valid_from: [user.tokens_valid_from, tokens_valid_from] },
   });
-  return session.answer;
+  return answer;
 }

@@ -3,19 +3,18 @@ import { TOTP_CODE } from '../../auth/second-factor.ts';
 import { Id } from '../../http/fields.ts';
 import { NewPassword, User } from '../users/index.ts';
 
+const AnyCode = z
+  .string()
+  .trim()
+  .min(6)
+  .max(19)
+  .describe('Of the second factor, where there is one: six digits of the app, or a recovery code. Each is good once.');
+
 export const Credentials = z
   .strictObject({
     email: z.string().trim().toLowerCase().min(1).max(254),
     password: z.string().min(1).max(200),
-    code: z
-      .string()
-      .trim()
-      .min(6)
-      .max(19)
-      .optional()
-      .describe(
-        'Of the second factor, where there is one: six digits of the app, or a recovery code. Each is good once.',
-      ),
+    code: AnyCode.optional(),
   })
   .meta({ id: 'Credentials' });
 
@@ -56,6 +55,8 @@ export const PasswordProof = z
   .strictObject({ current_password: z.string().min(1).max(200) })
   .meta({ id: 'PasswordProof' });
 
+export const SecondFactorProof = PasswordProof.extend({ code: AnyCode.optional() }).meta({ id: 'SecondFactorProof' });
+
 export const TotpCode = z
   .strictObject({ code: z.string().trim().regex(TOTP_CODE, 'is not six digits') })
   .meta({ id: 'TotpCode' });
@@ -70,5 +71,7 @@ export const TotpSetUp = z
 export const RecoveryCodes = z
   .object({ recovery_codes: z.array(z.string()).describe('Each is good once. Shown once.') })
   .meta({ id: 'RecoveryCodes' });
+
+export const SecondFactorOn = Session.extend(RecoveryCodes.shape).meta({ id: 'SecondFactorOn' });
 
 export const SecondFactorOff = z.object({ has_second_factor: z.literal(false) }).meta({ id: 'SecondFactorOff' });

@@ -1,4 +1,5 @@
 import { eq, sql } from 'drizzle-orm';
+import type { z } from 'zod';
 import { seal, unseal } from '../../auth/sealing.ts';
 import {
   describeTotp,
@@ -18,6 +19,9 @@ import { MASK } from '../../http/fields.ts';
 import { toIso } from '../../lib/time.ts';
 import { recovery_codes, users, type UserRow } from '../users/index.ts';
 import { findSelf, findSelfByPassword } from './actions.ts';
+import type { SecondFactorProof } from './schema.ts';
+import { beginAnew } from './session.ts';
+import { spendCode, type CodeRefusals } from './spend-code.ts';
 
 /** One's own second factor: shown, then proven, then asked for at each sign-in; and codes for who has lost the app. */
 
@@ -41,8 +45,8 @@ export async function beginTotp(ctx: Context, current_password: string) {
   return { secret, uri: describeTotp(secret, ctx.tenant.name, user.email) };
 }
 
-/** The app knows the secret: from now on its codes are asked for. */
-export async function confirmTotp(ctx: Context, code: string) {
+/** The app knows the secret: from now on its codes are asked for. Sessions that began without one are over. */
+export async function confirmTotp(ctx: Context, code: string, user_agent: string | null) {
   const user = await findSelf(ctx);
   await ctx.admission.count(await signInLimits(ctx.env, ctx.admission.caller.address, user.email));
   if (user.totp_secret === null || user.totp_enabled_at !== null)
@@ -51,9 +55,15 @@ export async function confirmTotp(ctx: Context, code: string) {
   if (step === null) throw invalidField('code', 'is not of this secret, or over').suspect('sign_in');
   const at = toIso(ctx.now);
   const { codes, writes } = await makeRecoveryCodes(ctx, user);
-  const write = updateRow(ctx, users, user, { totp_enabled_at: at, totp_last_step: step });
-  await commit(ctx, [write, ...writes], changed(user, { totp_enabled_at: [null, at] }));
-  return { recovery_codes: codes };
+  const anew = await beginAnew(ctx, { ...user, totp_enabled_at: at }, user_agent);
+  const { tokens_valid_from } = anew;
+  const write = updateRow(ctx, users, user, { totp_enabled_at: at, totp_last_step: step, tokens_valid_from });
+  await commit(
+    ctx,
+    [write, ...writes, ...anew.writes],
+    changed(user, { totp_enabled_at: [null, at], tokens_valid_from: [user.tokens_valid_from, tokens_valid_from] }),
+  );
+  return { ...anew.answer, recovery_codes: codes };
 }
 
 /** New ones; those from before are over. */
@@ -77,12 +87,27 @@ async function makeRecoveryCodes(ctx: Context, user: UserRow): Promise<{ codes: 
   return { codes, writes };
 }
 
-export async function renewRecoveryCodes(ctx: Context, current_password: string) {
+const refuseCode: CodeRefusals = {
+  missing: () => invalidField('code', 'is required'),
+  wrong: () => invalidField('code', 'is wrong, over, or was used'),
+};
+
+/** Whoever knows the password alone is who a second factor is against. */
+async function proveSelf(ctx: Context, { current_password, code }: z.output<typeof SecondFactorProof>) {
   const user = await findSelfByPassword(ctx, current_password);
+  return { user, spent: await spendCode(ctx, user, code, refuseCode) };
+}
+
+export async function renewRecoveryCodes(ctx: Context, proof: z.output<typeof SecondFactorProof>) {
+  const { user, spent } = await proveSelf(ctx, proof);
   if (user.totp_enabled_at === null) throw invalidTransition('There is no second factor.');
   const { codes, writes } = await makeRecoveryCodes(ctx, user);
   const still_on = sql`EXISTS (SELECT 1 FROM ${users} WHERE id = ${user.id} AND totp_enabled_at IS NOT NULL)`;
-  await commit(ctx, [...writes, mustHold(still_on, new RaceLost())], changed(user, { recovery_codes: [MASK, MASK] }));
+  await commit(
+    ctx,
+    [...spent, ...writes, mustHold(still_on, new RaceLost())],
+    changed(user, { recovery_codes: [MASK, MASK] }),
+  );
   return { recovery_codes: codes };
 }
 
@@ -96,10 +121,10 @@ const takeAway = (ctx: Context, user: UserRow): [Write[], NewEvent] => [
   changed(user, { totp_secret: [user.totp_secret && MASK, null], totp_enabled_at: [user.totp_enabled_at, null] }),
 ];
 
-export async function endTotp(ctx: Context, current_password: string) {
-  const user = await findSelfByPassword(ctx, current_password);
+export async function endTotp(ctx: Context, proof: z.output<typeof SecondFactorProof>) {
+  const { user, spent } = await proveSelf(ctx, proof);
   const [writes, event] = takeAway(ctx, user);
-  await commit(ctx, writes, event);
+  await commit(ctx, [...spent, ...writes], event);
   return { has_second_factor: false as const };
 }
 
@@ -110,7 +135,7 @@ export async function resetTotp(ctx: Context, user_id: string) {
   if (ctx.actor.kind === 'user' && ctx.actor.id === user.id)
     throw new AppError(
       'FORBIDDEN',
-      'Your own second factor is taken away with your password: POST /auth/totp/disable.',
+      'Your own second factor is taken away with password and code: POST /auth/totp/disable.',
     );
   const [writes, event] = takeAway(ctx, user);
   await commit(ctx, writes, event);

@@ -10,9 +10,10 @@ import {
 } from '../../auth/tokens.ts';
 import type { Context } from '../../context.ts';
 import type { Write } from '../../db/commit.ts';
+import { read } from '../../db/session.ts';
 import { toIso } from '../../lib/time.ts';
 import { settings, SETTINGS_ID, type SettingsRow } from '../settings/index.ts';
-import { refresh_tokens, toUser, type UserRow } from '../users/index.ts';
+import { refresh_tokens, revokeRefreshTokens, toUser, type UserRow } from '../users/index.ts';
 import type { Session } from './schema.ts';
 
 /** A session: a family of refresh tokens, of which one is in use, and the access tokens that came with them. */
@@ -77,6 +78,19 @@ export async function openSession(ctx: Context, user: UserRow, opening: Opening)
     tenant: ctx.tenant,
   };
   return { write, answer };
+}
+
+/** What ends all sessions of a user, and begins another for whoever did that: its tokens are the answer. */
+export async function beginAnew(ctx: Context, user: UserRow, user_agent: string | null) {
+  const [[policy]] = await read(ctx, selectSecondFactorRoles(ctx));
+  const at = toIso(ctx.now);
+  const session = await openSession(ctx, user, { family_id: ctx.newId(), signed_in_at: at, user_agent, ...policy! });
+  return {
+    /** For the user's row. */
+    tokens_valid_from: at,
+    writes: [revokeRefreshTokens(ctx, user.id), session.write],
+    answer: session.answer,
+  };
 }
 
 export const revokeFamily = (ctx: Context, family_id: string): Write =>

@@ -1,25 +1,25 @@
-import { and, desc, eq, isNull, lt, sql } from 'drizzle-orm';
+import { and, eq, sql } from 'drizzle-orm';
 import type { z } from 'zod';
 import { checkPassword, hashPassword } from '../../auth/passwords.ts';
-import { unseal } from '../../auth/sealing.ts';
-import { findTotpStep, RECOVERY_CODE, TOTP_CODE } from '../../auth/second-factor.ts';
-import { hashSecret } from '../../auth/tokens.ts';
 import type { Context } from '../../context.ts';
-import { commit, mustChange, RaceLost, type Guarded } from '../../db/commit.ts';
+import { commit, mustChange, RaceLost } from '../../db/commit.ts';
 import { read } from '../../db/session.ts';
 import { askDoor, blocked } from '../../door/admission.ts';
 import { signInLimits } from '../../door/limits.ts';
 import { AppError, unauthorized } from '../../errors.ts';
 import { networkOf } from '../../lib/network.ts';
 import { toIso } from '../../lib/time.ts';
-import { recovery_codes, refresh_tokens, users, type UserRow } from '../users/index.ts';
+import { refresh_tokens, users } from '../users/index.ts';
 import type { Credentials, Session } from './schema.ts';
 import { actingAs, openSession, selectSecondFactorRoles } from './session.ts';
+import { spendCode, type CodeRefusals } from './spend-code.ts';
 
 const WRONG = 'E-mail address or password is wrong.';
 
-const wrongCode = () =>
-  new AppError('UNAUTHORIZED', 'The code is wrong, over, or was used.', { code: ['is wrong'] }).suspect('sign_in');
+const refuseCode: CodeRefusals = {
+  missing: () => new AppError('UNAUTHORIZED', 'A code of the second factor is needed, too.', { code: ['is required'] }),
+  wrong: () => new AppError('UNAUTHORIZED', 'The code is wrong, over, or was used.', { code: ['is wrong'] }),
+};
 
 /** Blocked here, or where names of providers are tried; then only who has signed in from there before may try. */
 async function findBlock(ctx: Context) {
@@ -28,16 +28,18 @@ async function findBlock(ctx: Context) {
   return (await ctx.admission.findBlock()) ?? (await elsewhere.findBlock());
 }
 
-/** How many of a user's last sessions are looked at for an address that is known. */
-const RECENT_SESSIONS = 200;
-
+/** Where a user's sessions were of late; two weeks after its end nothing of one is left. */
 const selectAddresses = (ctx: Context, email: string) =>
   ctx.db.orm
-    .select({ ip_address: refresh_tokens.ip_address })
+    .selectDistinct({ ip_address: refresh_tokens.ip_address })
     .from(refresh_tokens)
-    .where(sql`${refresh_tokens.user_id} = (SELECT id FROM ${users} WHERE email = ${email})`)
-    .orderBy(desc(refresh_tokens.created_at))
-    .limit(RECENT_SESSIONS);
+    .where(sql`${refresh_tokens.user_id} = (SELECT id FROM ${users} WHERE email = ${email})`);
+
+/** Behind a shared address one bad guest must not lock out those who work there. */
+async function isKnownThere(ctx: Context, email: string, address: string): Promise<boolean> {
+  const [known] = await read(ctx, selectAddresses(ctx, email));
+  return known.some(({ ip_address }) => ip_address !== null && networkOf(ip_address) === address);
+}
 
 export async function signIn(
   ctx: Context,
@@ -46,20 +48,22 @@ export async function signIn(
 ): Promise<z.input<typeof Session>> {
   const { address } = ctx.admission.caller;
   const block = await findBlock(ctx);
-  await ctx.admission.count(await signInLimits(ctx.env, address, body.email));
-  const [[user], [policy], known] = await read(
+  const [by_address, by_account] = await signInLimits(ctx.env, address, body.email);
+  if (block) {
+    await ctx.admission.count([by_address]);
+    // what is blocked uses up nothing of the account's
+    if (!(await isKnownThere(ctx, body.email, address))) throw blocked(block, ctx.now);
+  }
+  await ctx.admission.count(block ? [by_account] : [by_address, by_account]);
+  const [[user], [policy]] = await read(
     ctx,
     ctx.db.orm.select().from(users).where(eq(users.email, body.email)),
     selectSecondFactorRoles(ctx),
-    selectAddresses(ctx, body.email),
   );
-  // behind a shared address one bad guest must not lock out those who work there
-  if (block && !known.some(({ ip_address }) => ip_address !== null && networkOf(ip_address) === address))
-    throw blocked(block, ctx.now);
   const cost = Number(ctx.env.PASSWORD_COST);
   const check = await checkPassword(body.password, user?.password_hash ?? null, cost);
   if (!user || !check.ok || !user.is_active) throw unauthorized(WRONG).suspect('sign_in');
-  const spent = await spendCode(ctx, user, body.code);
+  const spent = await spendCode(ctx, user, body.code, refuseCode);
   const password_hash = check.outdated ? await hashPassword(body.password, cost) : user.password_hash;
   const at = toIso(ctx.now);
   const family_id = ctx.newId();
@@ -86,35 +90,4 @@ export async function signIn(
     data: { user_id: user.id, email: user.email, session_id: family_id },
   });
   return session.answer;
-}
-
-/** The write that makes a code of the second factor good only once; none where the user has no second factor. */
-export async function spendCode(ctx: Context, user: UserRow, code: string | undefined): Promise<Guarded[]> {
-  if (user.totp_enabled_at === null) return [];
-  if (code === undefined)
-    throw new AppError('UNAUTHORIZED', 'A code of the second factor is needed, too.', { code: ['is required'] });
-  const write = TOTP_CODE.test(code) ? await spendTotp(ctx, user, code) : await spendRecoveryCode(ctx, user, code);
-  return [write];
-}
-
-async function spendTotp(ctx: Context, user: UserRow, code: string): Promise<Guarded> {
-  const secret = await unseal(ctx.env, { row_id: user.id, column: 'totp_secret' }, user.totp_secret!);
-  const step = findTotpStep(secret, code, ctx.now);
-  if (step === null || step <= user.totp_last_step) throw wrongCode();
-  const spend = ctx.db.orm
-    .update(users)
-    .set({ totp_last_step: step })
-    .where(and(eq(users.id, user.id), lt(users.totp_last_step, step)));
-  return mustChange(spend, wrongCode());
-}
-
-async function spendRecoveryCode(ctx: Context, user: UserRow, code: string): Promise<Guarded> {
-  if (!RECOVERY_CODE.test(code.toUpperCase())) throw wrongCode();
-  const at = toIso(ctx.now);
-  const is_it = and(
-    eq(recovery_codes.user_id, user.id),
-    eq(recovery_codes.code_hash, await hashSecret(code.toUpperCase())),
-    isNull(recovery_codes.used_at),
-  );
-  return mustChange(ctx.db.orm.update(recovery_codes).set({ used_at: at, updated_at: at }).where(is_it), wrongCode());
 }

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { Context } from '../../context.ts';
 import { commit, updateRow } from '../../db/commit.ts';
-import { AppError, invalidField, notFound } from '../../errors.ts';
+import { AppError, invalidField, lacks } from '../../errors.ts';
 import { diffChanges } from '../../events/event.ts';
 import { getCustomer } from './queries.ts';
 import { customers, type CustomerRow } from './table.ts';
@@ -71,7 +71,7 @@ export async function getPhoto(ctx: Context, id: string, kind: PhotoKind): Promi
   const customer = await getCustomer(ctx, id);
   const key = customer[COLUMN[kind]];
   const stored = key ? await ctx.env.FILES.get(key) : null;
-  if (!stored) throw notFound('picture');
+  if (!stored) throw lacks('picture');
   return new Response(stored.body, {
     headers: {
       'Content-Type': stored.httpMetadata?.contentType ?? 'application/octet-stream',

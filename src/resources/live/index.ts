@@ -30,6 +30,8 @@ const SocketQuery = z.strictObject({
 async function openSocket(ctx: Context, request: Request, query: z.output<typeof SocketQuery>): Promise<Response> {
   if (request.headers.get('upgrade')?.toLowerCase() !== 'websocket')
     throw invalidField('Upgrade', 'must be websocket: this route opens a socket');
+  // the hub does what nothing takes back
+  await ctx.admission.granted();
   const options: SocketOptions = { since: query.since ?? null, events: query.events ?? null };
   const answer = await hubOf(ctx).fetch('https://hub/', {
     headers: {

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { Context } from '../../context.ts';
 import { commit, mustChange, updateRow } from '../../db/commit.ts';
 import { read } from '../../db/session.ts';
-import { notFound } from '../../errors.ts';
+import { lacks, notFound } from '../../errors.ts';
 import { endpoint } from '../../http/endpoint.ts';
 import { Id, Instant } from '../../http/fields.ts';
 import { pageOf, Paging } from '../../http/paging.ts';
@@ -68,13 +68,13 @@ async function listSessions(ctx: Context, user_id: string) {
 async function endSession(ctx: Context, user_id: string, session_id: string) {
   const family = and(inUse(ctx, user_id), eq(refresh_tokens.family_id, session_id));
   const [found] = await read(ctx, ctx.db.orm.select({ id: refresh_tokens.id }).from(refresh_tokens).where(family));
-  if (found.length === 0) throw notFound('session');
+  if (found.length === 0) throw lacks('session');
   const at = toIso(ctx.now);
   const end = ctx.db.orm
     .update(refresh_tokens)
     .set({ revoked_at: at })
     .where(sql`${refresh_tokens.family_id} = ${session_id} AND ${refresh_tokens.revoked_at} IS NULL`);
-  await commit(ctx, [mustChange(end, notFound('session'))], {
+  await commit(ctx, [mustChange(end, lacks('session'))], {
     type: 'session.ended',
     action: 'delete',
     entity_id: session_id,
@@ -100,7 +100,7 @@ async function signOutEverywhere(ctx: Context, user_id: string) {
 const OfUser = z.strictObject({ id: z.uuid(), session_id: z.uuid() });
 
 const selfOf = (ctx: Context): string => {
-  if (ctx.actor.kind !== 'user') throw notFound('session');
+  if (ctx.actor.kind !== 'user') throw lacks('session');
   return ctx.actor.id;
 };
 
