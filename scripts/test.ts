@@ -2,6 +2,7 @@ import './quiet-env.ts';
 // once: the two would write the same files at the same moment
 import './build-assets.mjs';
 import { spawn } from 'node:child_process';
+import { readdirSync, statSync } from 'node:fs';
 import { setPriority } from 'node:os';
 import { createInterface } from 'node:readline';
 import { endWithParent } from './run-child.ts';
@@ -11,11 +12,26 @@ import { endWithParent } from './run-child.ts';
  * Workers runtime one after the other. What each says comes line by line, and the counts of all at the end.
  */
 
+const asked = process.argv.slice(2);
+
+/** All files of a project in two hands that are about as heavy: what takes long is written in long files. */
+function deal(project: string): string[][] {
+  const folder = `test/${project}`;
+  const files = readdirSync(folder)
+    .filter(name => name.endsWith('.test.ts'))
+    .map(name => ({ path: `${folder}/${name}`, weight: statSync(`${folder}/${name}`).size }))
+    .sort((a, b) => b.weight - a.weight);
+  const hands = [1, 2].map(() => ({ weight: 0, paths: [] as string[] }));
+  for (const { path, weight } of files) {
+    const [lighter] = hands.toSorted((a, b) => a.weight - b.weight);
+    lighter!.paths.push(path);
+    lighter!.weight += weight;
+  }
+  return hands.map(({ paths }) => ['--project', project, ...paths]);
+}
+
 const PARTS = [
-  ['--project', 'worker', '--shard', '1/2'],
-  ['--project', 'worker', '--shard', '2/2'],
-  ['--project', 'network', '--shard', '1/2'],
-  ['--project', 'network', '--shard', '2/2'],
+  ...(asked.length > 0 ? ['worker', 'network'].map(name => ['--project', name]) : ['worker', 'network'].flatMap(deal)),
   // what measures time goes before the others
   ['--project', 'node'],
 ];
@@ -25,11 +41,10 @@ const PRIORITY = 10;
 const COUNTS = /^(\d+) passed, (\d+) failed(?:, (\d+) skipped)?$/;
 
 const children = PARTS.map((part, at) => {
-  const child = spawn(
-    process.execPath,
-    ['scripts/vitest.ts', 'run', '--passWithNoTests', ...part, ...process.argv.slice(2)],
-    { stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, FORCE_COLOR: process.stdout.isTTY ? '1' : '0' } },
-  );
+  const child = spawn(process.execPath, ['scripts/vitest.ts', 'run', '--passWithNoTests', ...part, ...asked], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: { ...process.env, FORCE_COLOR: process.stdout.isTTY ? '1' : '0' },
+  });
   if (at < PARTS.length - 1) setPriority(child.pid!, PRIORITY);
   return child;
 });

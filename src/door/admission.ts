@@ -1,5 +1,6 @@
 import type { Caller, Count, PolicyState, Verdict } from '../../durable-objects/rate-limiter/door.ts';
 import type { Block, Suspicion } from '../../durable-objects/rate-limiter/suspicion.ts';
+import { hashSecret } from '../auth/tokens.ts';
 import type { Actor, Ambient } from '../context.ts';
 import { AppError, unauthorized } from '../errors.ts';
 import { inTime } from '../lib/in-time.ts';
@@ -17,8 +18,8 @@ import { addressLimit, userLimit } from './limits.ts';
  */
 
 const ASK_AGAIN_MS = 5000;
-/** Characters of what a suspicion is about: enough to tell one from another. */
-const MOST_ABOUT = 100;
+/** What a suspicion is about is kept as so many characters of its hash: enough to tell one from another. */
+const ABOUT_LENGTH = 16;
 
 /** Who counts: a tenant, or the address itself where there is none. */
 export type LimiterName = `tenant:${string}` | `address:${string}`;
@@ -120,7 +121,8 @@ export function askDoor(ambient: Ambient, name: LimiterName, actor: Actor = { ki
     },
     giveBack: (own, counted_at) => soon(limiter.giveBack(own, counted_at)).catch(fail),
     strike: async (suspicion, about) => {
-      const block = await soon(limiter.strike(suspicion, caller, about?.slice(0, MOST_ABOUT) ?? null, now)).catch(fail);
+      const what = about === null ? null : (await hashSecret(about)).slice(0, ABOUT_LENGTH);
+      const block = await soon(limiter.strike(suspicion, caller, what, now)).catch(fail);
       if (!block) return;
       count('rukun_blocks_total', {});
       reported.push(block);

@@ -50,7 +50,7 @@ const MANAGED: Record<string, { key: string; entity: (row: Row) => string; where
 };
 /** Versions, what follows from other columns, and observations: not told of as changes. */
 const UNTOLD = new Set(
-  `id plan_id created_at updated_at search_text phone_e164 last_login_at last_heartbeat_at last_seen_at last_error revision
+  `id plan_id created_at updated_at search_text phone_e164 last_login_at totp_last_step last_heartbeat_at last_seen_at last_error revision
   identity board_name version status_at last_report_ms spool_id spool_number last_measured_at next_signing_secret rotation_begun_at latency_ms used used_at
   status:routers status:bridges opened_at:alerts resolved_at:alerts circuit generation attempts next_attempt_at
   account_version outstanding_balance credit_balance overdue_balance payment_status last_payment_date period unallocated idempotency_key

@@ -290,7 +290,7 @@ describe('a router that fails again and again', () => {
           expect(kept!.open_until).toBe(open_ms === null ? null : new Date(now + open_ms).toISOString());
         }
       }),
-      { numRuns: 100 },
+      { numRuns: 50 },
     );
   });
 

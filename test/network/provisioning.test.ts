@@ -353,7 +353,7 @@ describe('what else of a customer the router holds', () => {
         await world.waitFor(id);
         expect((await findSecret(pppoe_username))?.['remote-address']).toBe(list.at(-1) ?? undefined);
       }),
-      { numRuns: 100 },
+      { numRuns: 30 },
     );
   });
 

@@ -1,6 +1,7 @@
 import { env } from 'cloudflare:test';
 import fc from 'fast-check';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { silenceHub } from '../support/hub.ts';
 import { daysOf, lastDayOf, monthsAfter, tellPeriod } from '../support/account-model/calendar.ts';
 import { liveAccounts, liveThrough } from '../support/account-model/live.ts';
 import type { Day, Step } from '../support/account-model/steps.ts';
@@ -9,7 +10,11 @@ import { daysBetween, holdClock, plusDays, TimedTenant } from '../support/timed-
 /** A customer's account against a model of it. An account costs about a second. */
 const MOST_SECONDS_PER_ACCOUNT = 10;
 
-beforeEach(() => void holdClock('2026-12-31T00:00:00Z'));
+beforeEach(() => {
+  // nobody listens
+  silenceHub();
+  holdClock('2026-12-31T00:00:00Z');
+});
 afterEach(() => void vi.useRealTimers());
 
 test(

@@ -625,6 +625,10 @@ const ODD_VALUES = [
   '"00000000-0000-0000-0000-000000000000"',
 ];
 
+/** A part of a list, another one for each place: beside the fuzzing of all routes, each value in so many of the places is enough. */
+const PARTS = 4;
+const partOf = <T>(list: readonly T[], place: number): T[] => list.filter((_, at) => (at + place) % PARTS === 0);
+
 /** Fields one by one, since a body is refused at its first odd one. */
 function withField(body: Record<string, unknown>, field: string, value: string): string {
   const { [field]: _, ...rest } = body;
@@ -636,11 +640,12 @@ describe('odd values', () => {
   test('no odd value in any field gives a 500', async () => {
     const { asker, tenant, as } = await makeWorld();
     const ids = await addRows(tenant);
+    let place = 0;
     for (const route of json_routes) {
       if (route.method === 'patch') continue;
       const path = fillPath(route.path, idFor(route, ids));
       for (const { name: field } of fieldsOf(route))
-        for (const value of ODD_VALUES) {
+        for (const value of partOf(ODD_VALUES, place++)) {
           const answer = await asker.ask(route, {
             ...as(route),
             path,
@@ -713,13 +718,14 @@ describe('odd values', () => {
       '[]',
     ];
     const dates = ['2026-02-30', '0000-01-01', '9999-12-31', '9999-12-31T23:59:59.999Z', '-271821-04-20'];
+    let place = 0;
     for (const route of routes) {
       const { query, body } = route.endpoint.definition;
       if (!query || body) continue;
       const path = fillPath(route.path, idFor(route, ids));
       const keys = Object.keys((query as unknown as { shape: object }).shape);
       for (const key of [...keys, 'custom_fields.', 'custom_fields.a"b', '__proto__'])
-        for (const value of [...odd, ...dates]) {
+        for (const value of partOf([...odd, ...dates], place++)) {
           const answer = await asker.ask(route, { ...as(route), path, query: { [key]: value } });
           asker.expect(isNoFailure(route, answer), route, `${key}=${value.slice(0, 30)}`, answer);
         }
@@ -739,10 +745,11 @@ describe('odd values', () => {
       "'; --",
       '0-0-0-0',
     ];
+    let place = 0;
     const names = ['if-match', 'if-none-match', 'x-d1-bookmark', 'x-request-id', 'x-tenant-id', 'cf-connecting-ip'];
     for (const route of routes.filter(each => ['get', 'put'].includes(each.method)))
       for (const name of names)
-        for (const value of odd) {
+        for (const value of partOf(odd, place++)) {
           const answer = await asker.ask(route, { ...as(route), headers: { [name]: value }, body: fittingBody(route) });
           asker.expect(isNoFailure(route, answer), route, `${name}: ${value.slice(0, 30)}`, answer);
         }

@@ -1,13 +1,17 @@
 import { createExecutionContext, env, SELF, waitOnExecutionContext } from 'cloudflare:test';
 import fc from 'fast-check';
-import { describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { makeAmbient, type Context } from '../../src/context.ts';
 import { applyDuePlanChanges } from '../../src/resources/customers/actions.ts';
 import { findTenant } from '../../src/tenancy/directory.ts';
 import { makeContext } from '../../src/tenancy/enter.ts';
+import { silenceHub } from '../support/hub.ts';
 import { type Answer, TestTenant } from '../support/world.ts';
 
 /** Customers: codes, references, status flow, plan changes, editing side by side, pictures and custom fields. */
+
+// nobody listens
+beforeEach(silenceHub);
 
 /** The rows of one run are there in the next: a failure is shown as it came, not made smaller among other rows. */
 const RUNS = { numRuns: 100, endOnFailure: true };

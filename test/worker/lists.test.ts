@@ -1,10 +1,14 @@
 import { env } from 'cloudflare:test';
 import fc from 'fast-check';
-import { describe, expect, test, vi } from 'vitest';
+import { beforeEach, describe, expect, test, vi } from 'vitest';
 import { routes } from '../../src/app.ts';
+import { silenceHub } from '../support/hub.ts';
 import { TestTenant } from '../support/world.ts';
 
 /** Lists: pages, filters, ranges, sorting and search against plain models, and what they cost in the database. */
+
+// nobody listens
+beforeEach(silenceHub);
 
 /** The rows of one run are there in the next: a failure is shown as it came, not made smaller among other rows. */
 const RUNS = { numRuns: 100, endOnFailure: true };

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { silenceHub } from '../support/hub.ts';
 import { checkBooks, checkNothingLost, checkNumbers } from '../support/books.ts';
 import { dumpDatabase } from '../support/direct.ts';
 import {
@@ -15,6 +16,9 @@ import {
 import type { Answer } from '../support/world.ts';
 
 /** Money: what is due and when, what is paid, twice or at the same moment, taken back, and what it comes to. */
+
+// nobody listens
+beforeEach(silenceHub);
 
 /** The rows of one run are there in the next: a failure is shown as it came, not made smaller among other rows. */
 const RUNS = { numRuns: 100, endOnFailure: true };

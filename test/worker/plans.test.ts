@@ -1,8 +1,12 @@
 import fc from 'fast-check';
-import { describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
+import { silenceHub } from '../support/hub.ts';
 import { type Answer, TestTenant } from '../support/world.ts';
 
 /** Service plans, their router settings and history; the provider's settings; and what others depend on. */
+
+// nobody listens
+beforeEach(silenceHub);
 
 /** The rows of one run are there in the next: a failure is shown as it came, not made smaller among other rows. */
 const RUNS = { numRuns: 100, endOnFailure: true };

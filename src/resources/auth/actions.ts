@@ -26,7 +26,7 @@ async function findRefreshToken(ctx: Context, token: string) {
       .where(sql`${users.id} = (SELECT user_id FROM ${refresh_tokens} WHERE token_hash = ${token_hash})`),
     selectSecondFactorRoles(ctx),
   );
-  if (!found || !user) throw unauthorized().suspect('token', token_hash.slice(0, 12));
+  if (!found || !user) throw unauthorized().suspect('token', token_hash);
   return { found, user, second_factor_roles: policy!.second_factor_roles };
 }
 
