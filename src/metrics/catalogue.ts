@@ -41,7 +41,6 @@ export const GAUGES = {
 type Catalogue = typeof COUNTERS & typeof HISTOGRAMS & typeof GAUGES;
 export type CounterName = keyof typeof COUNTERS;
 export type HistogramName = keyof typeof HISTOGRAMS;
-export type GaugeName = keyof typeof GAUGES;
 export type Labels<N extends keyof Catalogue> = Record<Catalogue[N]['labels'][number], string>;
 
 const escape = (value: string) => value.replace(/[\\"\n]/g, found => (found === '\n' ? '\\n' : `\\${found}`));

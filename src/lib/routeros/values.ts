@@ -134,25 +134,6 @@ export function parseDuration(text: string): number | null {
   return whole_s + seconds + clock_s + milliseconds / 1000;
 }
 
-/** As RouterOS writes it: `1w2d3h4m5s`, and `0s` for none. */
-export function formatDuration(seconds: number): string {
-  let rest_ms = Math.max(0, Math.round(seconds * 1000));
-  let text = '';
-  for (const [unit, unit_ms] of [
-    ['w', 604_800_000],
-    ['d', 86_400_000],
-    ['h', 3_600_000],
-    ['m', 60_000],
-    ['s', 1_000],
-    ['ms', 1],
-  ] as const) {
-    const count = Math.floor(rest_ms / unit_ms);
-    rest_ms -= count * unit_ms;
-    if (count > 0) text += `${count}${unit}`;
-  }
-  return text === '' ? '0s' : text;
-}
-
 export function parseBoolean(text: string): boolean | null {
   const word = text.trim().toLowerCase();
   if (word === 'yes' || word === 'true') return true;

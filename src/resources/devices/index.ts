@@ -28,8 +28,6 @@ import { bridges } from '../bridges/table.ts';
 import { customers } from '../customers/table.ts';
 import { DEVICE_STATUSES, DEVICE_TYPES, devices, type DeviceRow } from './table.ts';
 
-export { devices, type DeviceRow } from './table.ts';
-
 const MacAddress = z
   .string()
   .trim()

@@ -16,7 +16,6 @@ import { routers } from '../routers/table.ts';
 import { selectSettings } from '../settings/index.ts';
 import { ip_pools, type IpPoolRow } from './table.ts';
 
-export { ip_pools, type IpPoolRow } from './table.ts';
 export { checkPoolRoom } from './capacity.ts';
 
 const IpPoolInput = z

@@ -1,4 +1,5 @@
 import { and, eq, isNull, ne, sql } from 'drizzle-orm';
+import { isOverdue } from '../../billing/settlement.ts';
 import type { Context } from '../../context.ts';
 import { read } from '../../db/session.ts';
 import { localDate } from '../../lib/time.ts';
@@ -6,7 +7,7 @@ import { customers } from '../customers/table.ts';
 import { payments } from '../payments/table.ts';
 import { selectSettings, type SettingsRow } from '../settings/index.ts';
 import type { Bill, Provider } from './page.ts';
-import { firstName, foldCode, isLimitedOtherwise, isOverdue, isPhoneOf } from './rules.ts';
+import { firstName, foldCode, isLimitedOtherwise, isPhoneOf } from './rules.ts';
 
 /** What the page shows, in one round trip; the same statements run whether or not anybody is found. */
 

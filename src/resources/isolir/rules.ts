@@ -1,6 +1,5 @@
 import { toE164 } from '../../lib/text.ts';
 import type { CustomerRow } from '../customers/table.ts';
-import type { PaymentRow } from '../payments/table.ts';
 
 /** Whose bill may be seen, and what of it: pure. */
 
@@ -24,10 +23,6 @@ export function isPhoneOf({ phone, phone_e164 }: Subscriber, typed: string, coun
 
 /** Enough to see that it is oneself. */
 export const firstName = (full_name: string): string => full_name.trim().split(/\s+/)[0]!;
-
-/** The daily job marks what is overdue; until it has run the date says so. */
-export const isOverdue = ({ status, due_date }: Pick<PaymentRow, 'status' | 'due_date'>, today: string): boolean =>
-  status === 'overdue' || due_date < today;
 
 /** Suspended, and not for what is owed: paying changes nothing. */
 export const isLimitedOtherwise = ({ status, suspension_reason }: Pick<CustomerRow, 'status' | 'suspension_reason'>) =>

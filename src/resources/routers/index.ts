@@ -24,8 +24,6 @@ import { live_routes } from './live.ts';
 import { setup_routes } from './setup.ts';
 import { routers, type RouterRow } from './table.ts';
 
-export { routers, type RouterRow } from './table.ts';
-
 const Host = z
   .string()
   .trim()

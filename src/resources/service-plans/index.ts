@@ -9,9 +9,7 @@ import { getPlanSettings, preparePlan, togglePlan, updatePlanSettings } from './
 import { Plan, PlanChange, PlanInput, PlanSettings, PlanSettingsInput } from './schema.ts';
 import { service_plan_changes, service_plans } from './table.ts';
 
-export { service_plan_settings, service_plans, type PlanForLine, type PlanRow, type PlanSettingsRow } from './table.ts';
 export { selectPlansForLines } from './queries.ts';
-export { Plan } from './schema.ts';
 
 const plans = crud({
   name: 'plan',
