@@ -50,7 +50,7 @@ export async function issueEnrolmentToken(ctx: Context, bridge_id: string) {
 /** The bridge's own call: spends the token and gives, once, the secret that signs everything from now on. */
 export async function enrolBridge(ctx: Context, body: EnrolRequest): Promise<EnrolAnswer> {
   const parsed = parseTenantSecret(body.token);
-  if (!parsed) throw unauthorized();
+  if (!parsed) throw unauthorized().suspect('token', body.token);
   const token_hash = await hashSecret(parsed.secret);
   const open = and(
     eq(one_time_tokens.token_hash, token_hash),
@@ -67,7 +67,8 @@ export async function enrolBridge(ctx: Context, body: EnrolRequest): Promise<Enr
       .where(sql`${bridges.id} = ${its_id}`),
     selectItsRouters(ctx, its_id),
   );
-  if (!bridge) throw unauthorized('The enrolment token is wrong, spent or older than an hour.');
+  if (!bridge)
+    throw unauthorized('The enrolment token is wrong, spent or older than an hour.').suspect('token', token_hash);
   if (!(await isPoint(body.public_key))) throw invalidField('public_key', 'is no point of the curve');
   const url = body.url ?? bridge.url;
   if (body.url) checkBridgeUrl(ctx, body.url);

@@ -68,7 +68,7 @@ const CLOSES: [number, string][] = [
   [1012, 'We started anew. Come back with since.'],
   [
     CLOSE.expired.code,
-    'The token has ended, or its user was deactivated, deleted or given another role or password. Refresh, else sign in.',
+    'The token has ended, or its session was, or its user was deactivated, deleted, signed out everywhere, or given another role, password or second factor. Refresh, else sign in.',
   ],
   [CLOSE.suspended.code, 'The provider’s account isn’t active. Don’t come back by yourself.'],
   [
@@ -105,15 +105,17 @@ const opening = html`
   <h2>Sign in</h2>
   <p>
     With an access token of <code>POST /api/v1/auth/login</code> (which wants the provider’s name: by subdomain or
-    <code>X-Tenant-ID</code>): from a browser among the subprotocols, next to <code>rukun.v1</code>; elsewhere also as
-    <code>Authorization: Bearer …</code>. The token names the provider.
+    <code>X-Tenant-ID</code>, and a <code>code</code> where there is a second factor): from a browser among the
+    subprotocols, next to <code>rukun.v1</code>; elsewhere also as <code>Authorization: Bearer …</code>. The token names
+    the provider.
   </p>
   ${block(BROWSER)}
   <p>The typed client does all that stands below by itself:</p>
   ${block(CLIENT)}
   <p>
     What the door refuses is answered as everywhere in the API: 400 for a query that doesn’t fit, 401 for a bad token,
-    403 for another provider’s.
+    403 for another provider’s and for a user who must set up a second factor first, 429 with
+    <code>Retry-After</code> for one who asks too often.
   </p>
 `;
 
