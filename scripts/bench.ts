@@ -76,10 +76,41 @@ async function fillMoney(client: RukunClient, customer_ids: readonly string[]): 
   const bridge = unwrap(await client.POST('/api/v1/bridges', { body: { name: 'Kantor' } }));
   return [
     `/api/v1/payments/${payment!.id}`,
+    `/api/v1/payments/${payment!.id}/receipt`,
     `/api/v1/invoices/${invoice!.id}`,
     `/api/v1/receipts/${receipt!.id}`,
     `/api/v1/jobs/${job.id}`,
     `/api/v1/bridges/${bridge.id}`,
+  ];
+}
+
+/** One of what a provider has few of, by its path; and the lists of what else there is. */
+async function addFew(client: RukunClient): Promise<string[]> {
+  const zone = unwrap(await client.POST('/api/v1/zones', { body: { name: 'RW 01' } }));
+  const access = { host: '10.0.0.1', username: 'api', password: 'x', is_active: false };
+  const router = unwrap(await client.POST('/api/v1/routers', { body: { name: 'Menara', ...access } }));
+  const device = unwrap(await client.POST('/api/v1/devices', { body: { device_name: 'OLT', device_type: 'olt' } }));
+  const pool = unwrap(
+    await client.POST('/api/v1/ip-pools', { body: { router_id: router.id, name: 'p', ranges: '10.0.0.2-10.0.0.9' } }),
+  );
+  const [user] = unwrap(await client.GET('/api/v1/users'));
+  const [done] = unwrap(await client.GET('/api/v1/imports'));
+  return [
+    `/api/v1/zones/${zone.id}`,
+    `/api/v1/routers/${router.id}`,
+    '/api/v1/devices',
+    `/api/v1/devices/${device.id}`,
+    `/api/v1/devices/${device.id}/status`,
+    '/api/v1/ip-pools',
+    `/api/v1/ip-pools/${pool.id}`,
+    `/api/v1/users/${user!.id}`,
+    `/api/v1/users/${user!.id}/sessions`,
+    '/api/v1/auth/sessions',
+    '/api/v1/security/blocks',
+    '/api/v1/monitoring/alerts',
+    `/api/v1/imports/${done!.id}`,
+    `/api/v1/imports/${done!.id}/items`,
+    '/api/v1/audit-logs/export?entity_type=zone',
   ];
 }
 
@@ -129,6 +160,7 @@ async function benchReads(network: BenchNetwork): Promise<void> {
     '/api/v1/customers?online=true',
     '/api/v1/customers?device_type=onu',
     ...of_one,
+    ...(await addFew(client)),
     '/api/v1/provisioning',
     '/api/v1/payments',
     '/api/v1/payments?page=900',
@@ -139,6 +171,7 @@ async function benchReads(network: BenchNetwork): Promise<void> {
     '/api/v1/service-plans?is_active=all',
     `/api/v1/service-plans/${plan}`,
     `/api/v1/service-plans/${plan}/advanced`,
+    `/api/v1/service-plans/${plan}/changes`,
     '/api/v1/zones',
     '/api/v1/routers',
     '/api/v1/bridges',
@@ -195,7 +228,8 @@ async function runProgram(file: string, ...args: string[]): Promise<void> {
   say(`\n${file} ${args.join(' ')}`);
   const child = spawn(process.execPath, [file, ...args], { stdio: ['ignore', 'inherit', 'inherit'] });
   children.push(child);
-  await once(child, 'exit');
+  const [code] = (await once(child, 'exit')) as [number | null];
+  if (code !== 0) throw new Error(`${file} failed`);
 }
 
 const network = await BenchNetwork.start(2 + SIGN_UPS, line => {
