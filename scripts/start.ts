@@ -21,7 +21,8 @@ import { endWithParent } from './run-child.ts';
 
 /**
  * `npm start`: a simulated router, a bridge and the Worker with local D1, and the demo ISP on them. PORT, BRIDGE_PORT,
- * ROUTER_PORT and RUKUN_STATE move it; LIMIT_…, SIGNUP, PASSWORD_COST and POOL_SIZE are handed on to the Worker.
+ * ROUTER_PORT and RUKUN_STATE move it; POOL_SIZE says how many databases there are; LIMIT_…, SIGNUP, PASSWORD_COST and
+ * LOG_REQUESTS are handed on to the Worker.
  */
 
 const PORTS = {
