@@ -1,15 +1,15 @@
 import './quiet-env.ts';
-// once: the two would write the same files at the same moment
+// before any part looks for them
 import './build-assets.mjs';
-import { spawn } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { readdirSync, statSync } from 'node:fs';
 import { setPriority } from 'node:os';
 import { createInterface } from 'node:readline';
 import { endWithParent } from './run-child.ts';
 
 /**
- * `npm test`: all tests, in a few programs side by side: they wait more than they work, and vitest takes what is in the
- * Workers runtime one after the other. What each says comes line by line, and the counts of all at the end.
+ * `npm test`: all tests, in a few programs side by side, since vitest takes what is in the Workers runtime one after the other.
+ * What each says comes line by line, and the counts of all at the end.
  */
 
 const asked = process.argv.slice(2);
@@ -30,30 +30,42 @@ function deal(project: string): string[][] {
   return hands.map(({ paths }) => ['--project', project, ...paths]);
 }
 
-const PARTS = [
-  ...(asked.length > 0 ? ['worker', 'network'].map(name => ['--project', name]) : ['worker', 'network'].flatMap(deal)),
-  // what measures time goes before the others
-  ['--project', 'node'],
+interface Part {
+  args: string[];
+  /** As of `nice`: what measures time goes before the others. */
+  priority: number;
+}
+
+const PARTS: Part[] = [
+  { args: ['--project', 'node'], priority: 0 },
+  ...[['--project', 'network'], ...(asked.length > 0 ? [['--project', 'worker']] : deal('worker'))].map(args => ({
+    args,
+    priority: 10,
+  })),
 ];
-const PRIORITY = 10;
+/** With more, whoever waits for an answer of the other side waits in vain. */
+const AT_ONCE = 3;
 
 /** As scripts/count-reporter.ts tells it. */
 const COUNTS = /^(\d+) passed, (\d+) failed(?:, (\d+) skipped)?$/;
 
-const children = PARTS.map((part, at) => {
-  const child = spawn(process.execPath, ['scripts/vitest.ts', 'run', '--passWithNoTests', ...part, ...asked], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-    env: { ...process.env, FORCE_COLOR: process.stdout.isTTY ? '1' : '0' },
-  });
-  if (at < PARTS.length - 1) setPriority(child.pid!, PRIORITY);
-  return child;
-});
-const end = () => children.forEach(child => child.kill('SIGTERM'));
+const waiting = [...PARTS];
+const children = new Set<ChildProcess>();
+const end = () => {
+  waiting.length = 0;
+  children.forEach(child => child.kill('SIGTERM'));
+};
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, end);
 endWithParent(end);
 
 /** Counts of one part; one that ended without telling them has failed. */
-async function follow(child: (typeof children)[number]): Promise<number[]> {
+async function run({ args, priority }: Part): Promise<number[]> {
+  const child = spawn(process.execPath, ['scripts/vitest.ts', 'run', '--passWithNoTests', ...args, ...asked], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: { ...process.env, FORCE_COLOR: process.stdout.isTTY ? '1' : '0' },
+  });
+  children.add(child);
+  setPriority(child.pid!, priority);
   let counts: number[] | null = null;
   const exit = new Promise<number | null>(resolve => child.on('exit', resolve));
   for await (const line of createInterface({ input: child.stdout })) {
@@ -62,12 +74,18 @@ async function follow(child: (typeof children)[number]): Promise<number[]> {
     else process.stdout.write(`${line}\n`);
   }
   const code = await exit;
+  children.delete(child);
   if (counts === null) return [0, 1, 0];
   // an error outside of any test
   return code !== 0 && counts[1] === 0 ? [counts[0]!, 1, counts[2]!] : counts;
 }
 
-const all = await Promise.all(children.map(follow));
-const [passed, failed, skipped] = [0, 1, 2].map(at => all.reduce((sum, counts) => sum + counts[at]!, 0));
+const totals = [0, 0, 0];
+async function runInTurn(): Promise<void> {
+  for (let part = waiting.shift(); part; part = waiting.shift())
+    for (const [at, count] of (await run(part)).entries()) totals[at]! += count;
+}
+await Promise.all(Array.from({ length: AT_ONCE }, runInTurn));
+const [passed, failed, skipped] = totals;
 process.stdout.write(`${passed} passed, ${failed} failed${skipped! > 0 ? `, ${skipped} skipped` : ''}\n`);
 process.exit(failed === 0 ? 0 : 1);

@@ -819,19 +819,18 @@ describe('the job', () => {
     expect(customer_code).toBe('CUST00004');
   });
 
-  test('1,000 secrets are customers within five seconds of the upload', async () => {
+  // how long that takes is told by `npm run bench`
+  test('1,000 secrets are customers after a dozen round trips to the database', async () => {
     const tenant = await TestTenant.signUp();
-    const rsc = makeExport(1_000);
-    const started = performance.now();
-    const answer = await importAll(tenant, rsc);
-    const took_ms = performance.now() - started;
-    expect(answer.job).toMatchObject({ total: 1_000, succeeded: 1_000, failed: 0 });
+    const { id, import_id } = await prepare(tenant, makeExport(1_000));
+    const ctx = await makeTestContext(tenant);
+    await runImportJob(ctx, id);
+    expect(ctx.db.stats.round_trips).toBeLessThan(13);
+    expect(await tenant.get(`/jobs/${id}`)).toMatchObject({ total: 1_000, succeeded: 1_000, failed: 0 });
     expect(await countOf(tenant, 'customers')).toBe(1_000);
     expect((await tenant.call('GET', '/customers', { query: { status: 'suspended' } })).meta.total).toBe(100);
-    expect(
-      (await tenant.call('GET', `/imports/${answer.import_id}/items`, { query: { outcome: 'created' } })).meta.total,
-    ).toBe(1_000);
-    expect(took_ms).toBeLessThan(5_000);
+    const created = { query: { outcome: 'created' } };
+    expect((await tenant.call('GET', `/imports/${import_id}/items`, created)).meta.total).toBe(1_000);
   });
 });
 

@@ -99,7 +99,7 @@ describe('a line on its router', () => {
         if (was_online) expect(await isOnline(pppoe_username)).toBe(to === current);
         current = to;
       }),
-      { numRuns: 100 },
+      { numRuns: 50 },
     );
   });
 
@@ -116,7 +116,7 @@ describe('a line on its router', () => {
         expect(readPair(rate_limit!)).toEqual([upload_kbps * 1000, download_kbps * 1000]);
         expect(await isOnline(pppoe_username)).toBe(true);
       }),
-      { numRuns: 100 },
+      { numRuns: 50 },
     );
   });
 

@@ -103,7 +103,9 @@ export async function emptyRouter(): Promise<void> {
     const removals = rows.map(row => `remove ${row['.id']}\n`);
     await loadOnRouter(`/${menu.slice(1).replaceAll('/', ' ')}\n${removals.join('')}`);
   }
-  await loadOnRouter('/ppp profile\nset *0 comment=""\nset *FFFFFFFE comment=""\n');
+  await loadOnRouter(
+    '/ppp profile\nset *0 comment=""\nset *FFFFFFFE comment=""\n/system identity\nset name=MikroTik\n',
+  );
 }
 
 /** The subscriber uses the line: a steady rate from now on, or bytes at once. */

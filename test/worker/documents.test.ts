@@ -285,7 +285,7 @@ const anyReceipt: fc.Arbitrary<ReceiptPaper> = fc.record({
 });
 
 /** The limit is there for failures: papers this long take a while to be made simpler. */
-const RUNS = { numRuns: 100, interruptAfterTimeLimit: 15_000 };
+const RUNS = { numRuns: 100 };
 
 /** What must hold of a paper, whatever it says: `descriptions` are those of its rows, all in the first column. */
 function expectSound(pdf: PdfText, margin: number, descriptions: string[]): void {

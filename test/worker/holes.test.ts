@@ -6,8 +6,9 @@ import { fillPath, isOfBridge, isPublic } from '../support/contract.ts';
 import { call, newAddress, PASSWORD, TestTenant } from '../support/world.ts';
 
 /**
- * The holes that others had (users.md), tried one by one on the running system. What no part of Rukun does yet has no test
- * here: restoring a backup, RADIUS, gateways.
+ * The holes that others had (users.md), tried one by one on the running system. Tried elsewhere: markup in a PDF
+ * (documents.test.ts), passwords in logs and copies (marked-secrets.test.ts), default passwords of the demo (test/node/e2e.test.ts).
+ * What no part of Rukun does yet has no test: restoring a backup, RADIUS, gateways, writing a ticket.
  */
 
 let tenant: TestTenant;
@@ -195,6 +196,21 @@ describe('another provider’s things', () => {
       `/users/${tenant.admin.id}`,
     ])
       expect((await other.call('GET', path)).status, path).toBe(404);
+    // files and exports as well
+    await tenant.call('POST', `/customers/${customer.id}/activate`, { body: {} });
+    const body = { customer_id: customer.id, amount: 150_000, due_date: '2026-12-01' };
+    const due = await tenant.call('POST', '/payments', { body, headers: { 'idempotency-key': crypto.randomUUID() } });
+    expect(due.status, due.text).toBe(201);
+    for (const path of [
+      `/payments/${due.data.id}`,
+      `/payments/${due.data.id}/receipt`,
+      `/customers/${customer.id}/photos/photo`,
+    ])
+      // prettier-ignore
+      expect((await other.call('GET', path)).status, path).toBe(404);
+    const exported = await other.call('GET', '/audit-logs/export');
+    expect(exported.status).toBe(200);
+    expect(exported.text).not.toContain(customer.id);
     for (const headers of [{ 'x-tenant-id': tenant.slug }, { 'x-tenant-id': tenant.id }])
       expect((await other.call('GET', `/customers/${customer.id}`, { headers })).status).toBe(403);
     expect((await other.call('GET', `/customers/${customer.id}`, { host: `${tenant.slug}.rukun.test` })).status).toBe(

@@ -186,13 +186,14 @@ describe('P23 secrets', () => {
           await send('GET', '/auth/me', undefined, { token: wrong3!.replace(/[^\w]/g, '') });
           // everything that can be read
           const looks_through_all = ++round % ROUNDS === 0;
+          const looks_at_own = round % 3 === 0;
           for (const { path, method, endpoint } of routes.filter(route => route.method === 'get')) {
             const ids: Row = { customers: customer.id, routers: router.id, bridges: bridge.id, users: user.id, 'service-plans': plan.id, imports: import_job.data.import_id, jobs: import_job.data.id, devices: device.id, 'ip-pools': pool.id }; // prettier-ignore
             const own_path = path
               .replace('/api/v1', '')
               .replace(/^\/([\w-]+)\/:id/, (_, kind) => `/${kind}/${ids[kind]}`);
             const is_own = own_path !== path.replace('/api/v1', '');
-            if (own_path.includes(':') || !(is_own || looks_through_all)) continue;
+            if (own_path.includes(':') || !((is_own && looks_at_own) || looks_through_all)) continue;
             const is_list = 'list' in endpoint.definition.returns;
             const query = is_list ? { per_page: 25 } : {};
             const answer = await send(method.toUpperCase(), own_path, undefined, { query });
@@ -200,7 +201,7 @@ describe('P23 secrets', () => {
             const is_read = own_path.startsWith(`/routers/${router.id}/`) && !own_path.endsWith('/drift');
             if (is_read) expect(answer.status, answer.text).toBe(200);
           }
-          expect(to_bridges.length).toBeGreaterThan(5);
+          if (looks_at_own) expect(to_bridges.length).toBeGreaterThan(5);
 
           const answered = answers.map(answer => answer.text + JSON.stringify([...answer.headers])).join('\n');
           expect(lines.length).toBeGreaterThan(20);
@@ -236,8 +237,10 @@ describe('P23 secrets', () => {
       `PUT ${API_BASE}/auth/password: refresh_token`,
       `PATCH ${API_BASE}/auth/password: access_token`,
       `PATCH ${API_BASE}/auth/password: refresh_token`,
-      // to whoever sets up a second factor, with the password
+      // to whoever sets up a second factor: the secret for the password, a session for a code
       `POST ${API_BASE}/auth/totp: secret`,
+      `POST ${API_BASE}/auth/totp/confirm: access_token`,
+      `POST ${API_BASE}/auth/totp/confirm: refresh_token`,
       // to a bridge that shows its one-time token, and that token to an admin
       `POST ${API_BASE}/bridges/enroll: signing_secret`,
       `POST ${API_BASE}/bridges/:id/enroll: token`,
@@ -495,7 +498,7 @@ describe('P52 hostile input', () => {
           await unharmed();
         },
       ),
-      { ...RUNS, numRuns: 300 },
+      RUNS,
     );
     expect(stored).toBeGreaterThan(8);
   });
@@ -537,7 +540,7 @@ describe('P52 hostile input', () => {
         expect(await count()).toEqual(before);
         await unharmed();
       }),
-      { ...RUNS, numRuns: 300 },
+      RUNS,
     );
     // some really found what they looked for
     expect(found).toBeGreaterThan(0);
@@ -579,7 +582,7 @@ describe('P52 hostile input', () => {
         expect([202, 400], file.text).toContain(file.status);
         await unharmed();
       }),
-      { ...RUNS, numRuns: 200 },
+      RUNS,
     );
     const { events: _events, ...rows } = await count();
     const { events: _before, ...rows_before } = before;

@@ -577,10 +577,10 @@ describe('nothing of another tenant', () => {
         }
         if (answer.status < 300) answered += 1;
       }),
-      { numRuns: 250 },
+      { numRuns: 150 },
     );
     // most wishes disagree with themselves; enough don't
-    expect(answered).toBeGreaterThan(30);
+    expect(answered).toBeGreaterThan(15);
   });
 
   test('P01 a row of another tenant looks as one that isn’t there', async () => {
