@@ -1,4 +1,4 @@
-import { and, eq, sql } from 'drizzle-orm';
+import { and, eq, gte, sql } from 'drizzle-orm';
 import type { Context } from '../context.ts';
 import { chunkJson, insertMany } from '../db/bulk.ts';
 import { RaceLost, type Write } from '../db/commit.ts';
@@ -42,7 +42,12 @@ export async function runImportJob(ctx: Context, job_id: string): Promise<void> 
 
 async function runChunk(ctx: Context, job: JobRow): Promise<void> {
   const { orm } = ctx.db;
-  const waiting = and(eq(import_items.import_id, job.subject_id!), eq(import_items.outcome, 'create'));
+  // by a line too: the index is taken, and what is done isn't read again with each part
+  const waiting = and(
+    eq(import_items.import_id, job.subject_id!),
+    eq(import_items.outcome, 'create'),
+    gte(import_items.line, 0),
+  );
   const [[record], items, taken, plans] = await read(
     ctx,
     orm.select().from(imports).where(eq(imports.id, job.subject_id!)),
@@ -224,13 +229,18 @@ function adoptSecrets(ctx: Context, items: readonly Item[], [router_id]: readonl
   return insertMany(ctx.db, provisioning, rows, { on_conflict: take_over });
 }
 
-/** What they were made from is dropped: it holds a sealed password that has its place now. */
+/**
+ * What they were made from is dropped: it holds a sealed password that has its place now. (Not materialized, the list would be
+ * read anew for each line of the import.)
+ */
 function markItems(ctx: Context, import_id: string, results: readonly unknown[][]): Write[] {
   return chunkJson(results.map(result => JSON.stringify(result))).map(chunk =>
     ctx.db.orm.run(sql`
+      WITH r AS MATERIALIZED (
+        SELECT value ->> 0 AS line, value ->> 1 AS outcome, value ->> 2 AS reason FROM json_each(${chunk})
+      )
       UPDATE import_items SET outcome = r.outcome, reason = r.reason, data = NULL,
         customer_id = CASE r.outcome WHEN 'created' THEN customer_id END
-      FROM (SELECT value ->> 0 AS line, value ->> 1 AS outcome, value ->> 2 AS reason FROM json_each(${chunk})) AS r
-      WHERE import_items.import_id = ${import_id} AND import_items.line = r.line`),
+      FROM r WHERE import_items.import_id = ${import_id} AND import_items.line = r.line`),
   );
 }

@@ -826,11 +826,17 @@ describe('the job', () => {
     const ctx = await makeTestContext(tenant);
     await runImportJob(ctx, id);
     expect(ctx.db.stats.round_trips).toBeLessThan(13);
+    const rows_of_1000 = ctx.db.stats.rows_read;
     expect(await tenant.get(`/jobs/${id}`)).toMatchObject({ total: 1_000, succeeded: 1_000, failed: 0 });
     expect(await countOf(tenant, 'customers')).toBe(1_000);
     expect((await tenant.call('GET', '/customers', { query: { status: 'suspended' } })).meta.total).toBe(100);
     const created = { query: { outcome: 'created' } };
     expect((await tenant.call('GET', `/imports/${import_id}/items`, created)).meta.total).toBe(1_000);
+    // four times as many cost some four times as much
+    const more = await prepare(tenant, makeExport(4_000, 'more'));
+    const later = await makeTestContext(tenant);
+    await runImportJob(later, more.id);
+    expect(later.db.stats.rows_read).toBeLessThan(8 * rows_of_1000);
   });
 });
 
