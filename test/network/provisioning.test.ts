@@ -932,12 +932,23 @@ describe('everything at once', () => {
       } else await this.change(next, this.customers[next.who]!);
     }
 
-    /** An apply of all that is wanted now, which reaches the bridge only some steps later. */
+    /**
+     * An apply of all that is wanted now, which reaches the bridge only some steps later. Before the next step it is on its way, or
+     * has nothing to send: otherwise that step would be held up in its place, and nobody would let it go.
+     */
     async sendLate(steps: number): Promise<void> {
       await this.world.query(`UPDATE provisioning SET status = 'pending', next_attempt_at = 1`);
       const arrival = new Promise<void>(let_go => this.held.push({ left: steps, let_go }));
       this.arrivals.push(arrival);
-      this.late.push(this.world.look());
+      const late = this.world.look().finally(() => this.takeBack(arrival));
+      this.late.push(late);
+      const isTaken = () => Promise.resolve(!this.arrivals.includes(arrival));
+      await waitUntil(isTaken, Boolean, 'the late apply is on its way');
+    }
+
+    takeBack(arrival: Promise<void>): void {
+      const at = this.arrivals.indexOf(arrival);
+      if (at >= 0) this.arrivals.splice(at, 1);
     }
 
     /** A step has passed. */
