@@ -564,7 +564,7 @@ describe('P45 changes and events', () => {
         if (how === 'user' && name !== 'POST /auth/login') expect(answer.status, answer.text).toBe(401);
         if (how === 'epoch') expect(answer.status === 200 || answer.status >= 400, answer.text).toBe(true);
       }),
-      { ...RUNS, numRuns: 300 },
+      { ...RUNS, numRuns: 200 },
     );
     expect([...blocked].sort()).toEqual(['events', 'rows']);
     expect(error).toHaveBeenCalled();

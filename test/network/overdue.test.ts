@@ -11,7 +11,7 @@ import { type Answer } from '../support/world.ts';
 /** Whoever owes too long is cut off by the daily job; whoever pays is not, and comes back, whichever comes first. */
 
 /** Each of these rules holds in other tests too: payments, the account's model, the simulation. */
-const RUNS = { numRuns: 40, endOnFailure: true };
+const RUNS = { numRuns: 30, endOnFailure: true };
 const ROUTER = { host: '10.20.0.1', username: 'api', password: 'rahasia-router' };
 const TODAY = '2026-05-20';
 

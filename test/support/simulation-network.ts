@@ -113,7 +113,7 @@ export function readSimulationOptions(environment: NodeJS.ProcessEnv = process.e
     environment;
   return {
     seed: Number(SIMULATION_SEED || TESTED_SEED),
-    schedules: Number(SIMULATION_SCHEDULES || 35),
+    schedules: Number(SIMULATION_SCHEDULES || 25),
     path: SIMULATION_PATH ?? '',
     steps: SIMULATION_STEPS ? (JSON.parse(SIMULATION_STEPS) as { do: string }[]) : null,
     shrink_seconds: Number(SIMULATION_SHRINK_SECONDS ?? 60),

@@ -14,7 +14,7 @@ const TESTED_SEED = 20261120;
 
 export const readAccountOptions = (environment: Record<string, string | undefined> = process.env): AccountOptions => ({
   seed: Number(environment.ACCOUNT_SEED || TESTED_SEED),
-  runs: Number(environment.ACCOUNT_RUNS || 40),
+  runs: Number(environment.ACCOUNT_RUNS || 30),
   path: environment.ACCOUNT_PATH ?? '',
   steps: Number(environment.ACCOUNT_STEPS || 40),
   is_told: environment.ACCOUNT_RUNS !== undefined,
