@@ -30,7 +30,10 @@ export class AppError extends Error {
   readonly code: ErrorCode;
   readonly details: ErrorDetails | undefined;
   readonly headers: Record<string, string>;
-  /** Suspicious when it comes often from one address; `about` tells what was tried, so that the same isn't counted twice; all that is kept of it is a hash. */
+  /**
+   * Suspicious when it comes often from one address; `about` tells what was tried, so that the same isn't counted twice; all
+   * that is kept of it is a hash.
+   */
   suspicion: { kind: Suspicion; about: string | null } | null = null;
   /** It says nothing of who asks, though others of its code may. */
   is_harmless = false;

@@ -10,8 +10,8 @@ const LOGS_A_ROW = 200;
 /**
  * The limiter of one tenant, or of one address where there is no tenant (door.ts has the rules): one thread, so that of many
  * at once there is never one too many. Counts live in memory and are stored a few seconds after the first one, since writing
- * is what costs; sign-ins, what was suspicious, blocks and ended sessions are stored before the answer. An object that crashes forgets at most
- * STORE_AFTER_MS of plain requests, one that is only put away nothing.
+ * is what costs; sign-ins, what was suspicious, blocks and ended sessions are stored before the answer. An object that
+ * crashes forgets at most STORE_AFTER_MS of plain requests, one that is only put away nothing.
  */
 export class RateLimiter extends DurableObject {
   readonly #door: Door;

@@ -35,7 +35,10 @@ export interface Admission {
   readonly caller: Caller;
   /** Waits until it is let in; throws what refuses it. */
   granted(): Promise<void>;
-  /** Counts what has a limit of its own; throws what refuses it, and unless told to pass also when nobody can count. Gives the time of it. */
+  /**
+   * Counts what has a limit of its own; throws what refuses it, and unless told to pass also when nobody can count. Gives the
+   * time of it.
+   */
   count(counts: readonly Count[], uncounted?: 'refuse' | 'pass'): Promise<number>;
   /** What was counted at that time turned out not to be what is limited. */
   giveBack(counts: readonly Count[], counted_at: number): Promise<void>;

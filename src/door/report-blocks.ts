@@ -23,7 +23,7 @@ export async function reportBlocks(ambient: Ambient, name: LimiterName, blocks: 
   await limiterOf(ambient, name).markReported(blocks.map(({ id }) => id));
 }
 
-const changesOf = ({ address, reason, user_id, blocked_at, ends_at }: Omit<Block, 'id'>) =>
+const changesOf = ({ address, reason, user_id, blocked_at, ends_at }: Block) =>
   createdChanges({ address, reason, user_id, blocked_at: toIso(blocked_at), ends_at: toIso(ends_at) });
 
 class ToldBefore extends Error {}

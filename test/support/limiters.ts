@@ -2,8 +2,8 @@ import { Door } from '../../durable-objects/rate-limiter/door.ts';
 import type { Env } from '../../src/env.ts';
 
 /**
- * The limiters' own rules in the tests' isolate, without an object around each: for tests that are not about them. An object that
- * is asked costs as much here as all else that a request does; what is about limits has the real ones (setup.ts).
+ * The limiters' own rules in the tests' isolate, without an object around each: each request of tests that are not about them is
+ * spared a call. What is about limits has the real ones (setup.ts).
  */
 export function makeLocalLimiters(): Env['RATE_LIMITER'] {
   const doors = new Map<string, ReturnType<typeof serve>>();

@@ -74,7 +74,7 @@ let is_direct = true;
 
 /**
  * Calls go through the runtime's door, each in a context of its own, as they do when deployed: what one request waits for,
- * another can't. Otherwise they go to the Worker's handler at once, which costs a fifth of it. setup.ts says for which files.
+ * another can't. Otherwise they go to the Worker's handler at once, and are spared the way there. setup.ts says for which files.
  */
 export const callThroughRuntime = (is_so: boolean): void => void (is_direct = !is_so);
 

@@ -178,7 +178,12 @@ describe('limits', () => {
   test('a socket that is refused never reaches the hub', async () => {
     const tenant = await TestTenant.signUp();
     let reached = 0;
-    const hub = { fetch: () => Promise.resolve(new Response(null, { status: 401 + 0 * ++reached })) };
+    const hub = {
+      fetch: () => {
+        reached += 1;
+        return Promise.resolve(new Response(null, { status: 401 }));
+      },
+    };
     const TENANT_HUB = { idFromName: () => ({}), get: () => hub } as unknown as Env['TENANT_HUB'];
     const from = callerWith({ LIMIT_USER_PER_MINUTE: '1', TENANT_HUB });
     const open = () => from('GET', '/ws', { token: tenant.admin.token, headers: { upgrade: 'websocket' } });

@@ -28,18 +28,16 @@ async function findBlock(ctx: Context) {
   return (await ctx.admission.findBlock()) ?? (await elsewhere.findBlock());
 }
 
-/** Where a user's sessions were of late; two weeks after its end nothing of one is left. */
-const selectAddresses = (ctx: Context, email: string) =>
+/** More than anybody signs in from. */
+const MOST_ADDRESSES = 1000;
+
+/** Where a user's sessions were of late, if that is asked; two weeks after its end nothing of one is left. */
+const selectAddresses = (ctx: Context, email: string, is_asked: boolean) =>
   ctx.db.orm
     .selectDistinct({ ip_address: refresh_tokens.ip_address })
     .from(refresh_tokens)
-    .where(sql`${refresh_tokens.user_id} = (SELECT id FROM ${users} WHERE email = ${email})`);
-
-/** Behind a shared address one bad guest must not lock out those who work there. */
-async function isKnownThere(ctx: Context, email: string, address: string): Promise<boolean> {
-  const [known] = await read(ctx, selectAddresses(ctx, email));
-  return known.some(({ ip_address }) => ip_address !== null && networkOf(ip_address) === address);
-}
+    .where(sql`${refresh_tokens.user_id} = (SELECT id FROM ${users} WHERE email = ${email})`)
+    .limit(is_asked ? MOST_ADDRESSES : 0);
 
 export async function signIn(
   ctx: Context,
@@ -49,17 +47,20 @@ export async function signIn(
   const { address } = ctx.admission.caller;
   const block = await findBlock(ctx);
   const [by_address, by_account] = await signInLimits(ctx.env, address, body.email);
-  if (block) {
-    await ctx.admission.count([by_address]);
-    // what is blocked uses up nothing of the account's
-    if (!(await isKnownThere(ctx, body.email, address))) throw blocked(block, ctx.now);
-  }
-  await ctx.admission.count(block ? [by_account] : [by_address, by_account]);
-  const [[user], [policy]] = await read(
+  await ctx.admission.count(block ? [by_address] : [by_address, by_account]);
+  const [[user], [policy], known] = await read(
     ctx,
     ctx.db.orm.select().from(users).where(eq(users.email, body.email)),
     selectSecondFactorRoles(ctx),
+    selectAddresses(ctx, body.email, block !== null),
   );
+  if (block) {
+    // behind a shared address one bad guest must not lock out those who work there
+    const is_known = known.some(({ ip_address }) => ip_address !== null && networkOf(ip_address) === address);
+    if (!is_known) throw blocked(block, ctx.now);
+    // not before: what is blocked uses up nothing of the account's
+    await ctx.admission.count([by_account]);
+  }
   const cost = Number(ctx.env.PASSWORD_COST);
   const check = await checkPassword(body.password, user?.password_hash ?? null, cost);
   if (!user || !check.ok || !user.is_active) throw unauthorized(WRONG).suspect('sign_in');
