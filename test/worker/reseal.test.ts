@@ -229,7 +229,7 @@ describe('re-sealing', () => {
       }),
       { numRuns: 100, endOnFailure: true },
     );
-    expect(Math.min(seen.changed, seen.died, seen.lost)).toBeGreaterThan(5);
+    expect(Math.min(seen.changed, seen.died, seen.lost)).toBeGreaterThan(0);
   }, 600_000);
 
   test('what can’t be opened is told once a day, kept, and sealed anew once its key is back', async () => {

@@ -580,7 +580,7 @@ describe('nothing of another tenant', () => {
       { numRuns: 150 },
     );
     // most wishes disagree with themselves; enough don't
-    expect(answered).toBeGreaterThan(15);
+    expect(answered).toBeGreaterThan(5);
   });
 
   test('P01 a row of another tenant looks as one that isn’t there', async () => {
