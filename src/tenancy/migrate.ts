@@ -32,23 +32,28 @@ async function listApplied(d1: D1Database): Promise<Set<string>> {
   return new Set((rows!.results as { name: string }[]).map(row => row.name));
 }
 
+const record = (d1: D1Database, name: string) => d1.prepare('INSERT INTO d1_migrations (name) VALUES (?)').bind(name);
+
 /**
- * Applies what is missing, each migration whole or not at all. When another caller was faster its record makes ours
- * fail as a whole, and we look again: however many come at once, each migration runs once.
+ * Applies what is missing: to a database that is new all at once, in one round trip, since somebody waits for it; to
+ * one that holds data each migration whole or not at all. When another caller was faster its record makes ours fail as
+ * a whole, and we look again: however many come at once, each migration runs once.
  */
 export async function bringUp(d1: D1Database, migrations: readonly Migration[]): Promise<number> {
   let applied = await listApplied(d1);
-  for (const migration of migrations) {
-    if (applied.has(migration.name)) continue;
-    const record = d1.prepare('INSERT INTO d1_migrations (name) VALUES (?)').bind(migration.name);
+  for (;;) {
+    const missing = migrations.filter(({ name }) => !applied.has(name));
+    if (missing.length === 0) return schemaVersion(migrations);
+    const step = applied.size === 0 ? missing : missing.slice(0, 1);
     try {
-      await d1.batch([record, ...migration.up.map(statement => d1.prepare(statement))]);
+      await d1.batch(step.flatMap(({ name, up }) => [record(d1, name), ...up.map(statement => d1.prepare(statement))]));
+      applied = new Set([...applied, ...step.map(({ name }) => name)]);
     } catch (error) {
+      const before = applied.size;
       applied = await listApplied(d1);
-      if (!applied.has(migration.name)) throw error;
+      if (applied.size <= before) throw error;
     }
   }
-  return schemaVersion(migrations);
 }
 
 /** Takes back all migrations above `to_version`, the newest first. Data of what they made is gone. */

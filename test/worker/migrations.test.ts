@@ -102,6 +102,28 @@ describe.each(KINDS)('P64 migrations of the %s', (_, migrations, binding) => {
     expect(rows(await dumpDatabase(d1))).toEqual(rows(await dumpDatabase(alone)));
   });
 
+  test('an older and a newer program that bring a new database up at once end at the newer one’s height', async () => {
+    for (const height of [1, migrations.length - 1]) {
+      const d1 = database(binding);
+      await bringDown(d1, migrations, 0);
+      const heights = [height, migrations.length, height, migrations.length];
+      expect(await Promise.all(heights.map(each => bringUp(d1, migrations.slice(0, each))))).toEqual(heights);
+      expect((await listApplied(d1)).map(row => row.name)).toEqual(migrations.map(migration => migration.name));
+    }
+  });
+
+  test('a new database takes one round trip after the look at it, one with data one for each migration', async () => {
+    const d1 = database(binding);
+    const batches = vi.spyOn(d1, 'batch');
+    await bringUp(d1, migrations);
+    expect(batches).toHaveBeenCalledTimes(2);
+    await bringDown(d1, migrations, 1);
+    batches.mockClear();
+    await bringUp(d1, migrations);
+    expect(batches).toHaveBeenCalledTimes(migrations.length);
+    batches.mockRestore();
+  });
+
   test('a migration that fails leaves nothing of itself, and says so', async () => {
     const d1 = database(binding);
     await bringUp(d1, migrations);
