@@ -1,6 +1,7 @@
 import directory1 from '../../migrations/directory/0001_tenants.sql';
 import directory2 from '../../migrations/directory/0002_daily_jobs.sql';
 import directory3 from '../../migrations/directory/0003_sealing_keys.sql';
+import directory4 from '../../migrations/directory/0004_platform_events_by_time.sql';
 import tenant1 from '../../migrations/tenant/0001_people_and_events.sql';
 import tenant2 from '../../migrations/tenant/0002_network.sql';
 import tenant3 from '../../migrations/tenant/0003_customers_and_plans.sql';
@@ -20,6 +21,7 @@ export const DIRECTORY_MIGRATIONS = [
   parseMigration('0001_tenants.sql', directory1),
   parseMigration('0002_daily_jobs.sql', directory2),
   parseMigration('0003_sealing_keys.sql', directory3),
+  parseMigration('0004_platform_events_by_time.sql', directory4),
 ];
 
 export const TENANT_MIGRATIONS = [

@@ -2,13 +2,14 @@ import { env } from 'cloudflare:test';
 import fc from 'fast-check';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { TOLERATED, type Block } from '../../durable-objects/rate-limiter/suspicion.ts';
+import { formatTenantSecret, makeSecret } from '../../src/auth/tokens.ts';
 import type { Env } from '../../src/env.ts';
 import { limiterOf } from '../../src/door/admission.ts';
 import { reportBlocks } from '../../src/door/report-blocks.ts';
 import { networkOf } from '../../src/lib/network.ts';
 import { callWith } from '../support/direct.ts';
 import { makeTestAmbient } from '../support/network-world.ts';
-import { type Answer, mintToken, newAddress, PASSWORD, TestTenant } from '../support/world.ts';
+import { type Answer, makePublicKey, mintToken, newAddress, PASSWORD, TestTenant } from '../support/world.ts';
 
 afterEach(() => void vi.useRealTimers());
 
@@ -333,6 +334,24 @@ describe('blocks', () => {
     // the ways in are closed; a good token is none of them
     expect((await from('POST', '/auth/login', signInBody(tenant))).status).toBe(429);
     expect((await from('GET', '/customers', me(tenant.admin.token))).status).toBe(200);
+  });
+
+  test('P51 enrolment tokens that open no bridge block; the same again, as a bridge that starts anew shows it, don’t', async () => {
+    const tenant = await TestTenant.signUp();
+    const { id } = await tenant.post('/bridges', { name: 'Jembatan' });
+    const { token } = await tenant.post(`/bridges/${id}/enroll`);
+    const public_key = await makePublicKey();
+    const enrol = (from: ReturnType<typeof callerWith>, shown: string) =>
+      from('POST', '/bridges/enroll', { body: { token: shown, public_key, version: '1.0.0' } });
+    const [from, harmless] = [callerWith({}), callerWith({})];
+    const guess = () => formatTenantSecret(tenant.id, makeSecret());
+    const old = guess();
+    for (let i = 0; i < TOLERATED.token.most + 3; i++) {
+      expect((await enrol(harmless, old)).status).toBe(401);
+      expect((await enrol(from, guess())).status, String(i)).toBe(i < TOLERATED.token.most ? 401 : 429);
+    }
+    // a block closes no door to what is good
+    expect((await enrol(from, token)).status).toBe(200);
   });
 
   test('P51 names of providers that there aren’t block, also for signing in at one that there is', async () => {

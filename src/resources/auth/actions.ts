@@ -9,6 +9,7 @@ import { signInLimits, userLimit } from '../../door/limits.ts';
 import { invalidField, unauthorized } from '../../errors.ts';
 import { MASK } from '../../http/fields.ts';
 import { toIso } from '../../lib/time.ts';
+import type { SettingsRow } from '../settings/index.ts';
 import { hashNewPassword, refresh_tokens, users, type UserRow } from '../users/index.ts';
 import type { PasswordChange, RefreshInput, Session } from './schema.ts';
 import { actingAs, beginAnew, openSession, revokeFamily, selectSecondFactorRoles } from './session.ts';
@@ -75,20 +76,30 @@ export async function logOut(ctx: Context, body: z.output<typeof RefreshInput>) 
   return { logged_out: true as const };
 }
 
-export async function findSelf(ctx: Context): Promise<UserRow> {
+export interface Self {
+  user: UserRow;
+  second_factor_roles: SettingsRow['second_factor_roles'];
+}
+
+export async function findSelf(ctx: Context): Promise<Self> {
   if (ctx.actor.kind !== 'user') throw unauthorized();
-  const [[user]] = await read(ctx, ctx.db.orm.select().from(users).where(eq(users.id, ctx.actor.id)));
+  const [[user], [policy]] = await read(
+    ctx,
+    ctx.db.orm.select().from(users).where(eq(users.id, ctx.actor.id)),
+    selectSecondFactorRoles(ctx),
+  );
   if (!user) throw unauthorized();
-  return user;
+  return { user, ...policy! };
 }
 
 /** Who holds a token needn't be who knows the password: tries are counted as those of signing in are. */
-export async function findSelfByPassword(ctx: Context, current_password: string): Promise<UserRow> {
-  const user = await findSelf(ctx);
+export async function findSelfByPassword(ctx: Context, current_password: string): Promise<Self> {
+  const self = await findSelf(ctx);
+  const { user } = self;
   await ctx.admission.count(await signInLimits(ctx.env, ctx.admission.caller.address, user.email));
   const check = await checkPassword(current_password, user.password_hash, Number(ctx.env.PASSWORD_COST));
   if (!check.ok) throw invalidField('current_password', 'is wrong').suspect('sign_in');
-  return user;
+  return self;
 }
 
 /** Ends all other sessions; the caller goes on with the pair in the answer. */
@@ -97,9 +108,10 @@ export async function changePassword(
   body: z.output<typeof PasswordChange>,
   user_agent: string | null,
 ): Promise<z.input<typeof Session>> {
-  const user = await findSelfByPassword(ctx, body.current_password);
+  const self = await findSelfByPassword(ctx, body.current_password);
+  const { user } = self;
   const password_hash = await hashNewPassword(ctx, body.new_password, user.email, 'new_password');
-  const { tokens_valid_from, writes, answer } = await beginAnew(ctx, user, user_agent);
+  const { tokens_valid_from, writes, answer } = await beginAnew(ctx, self, user_agent);
   const write = updateRow(ctx, users, user, { password_hash, tokens_valid_from });
   await commit(ctx, [write, ...writes], {
     type: 'user.password_changed',

@@ -67,7 +67,7 @@ export const authResource: Resource = {
       summary: 'The signed-in user',
       needs: 'setting-up',
       returns: { one: User },
-      run: async ctx => toUser(await findSelf(ctx)),
+      run: async ctx => toUser((await findSelf(ctx)).user),
     }),
     'PUT /password': endpoint({
       id: 'auth.password',

@@ -36,7 +36,7 @@ const changed = (user: UserRow, changes: Changes): NewEvent => ({
 
 /** A new secret; until a code of it is shown nothing is asked for. */
 export async function beginTotp(ctx: Context, current_password: string) {
-  const user = await findSelfByPassword(ctx, current_password);
+  const { user } = await findSelfByPassword(ctx, current_password);
   if (user.totp_enabled_at !== null) throw inUse('There is a second factor already: take it away first.');
   const secret = makeTotpSecret();
   const totp_secret = await seal(ctx, placeOf(user), secret);
@@ -47,7 +47,7 @@ export async function beginTotp(ctx: Context, current_password: string) {
 
 /** The app knows the secret: from now on its codes are asked for. Sessions that began without one are over. */
 export async function confirmTotp(ctx: Context, code: string, user_agent: string | null) {
-  const user = await findSelf(ctx);
+  const { user, second_factor_roles } = await findSelf(ctx);
   await ctx.admission.count(await signInLimits(ctx.env, ctx.admission.caller.address, user.email));
   if (user.totp_secret === null || user.totp_enabled_at !== null)
     throw invalidTransition('No second factor is being set up.');
@@ -55,7 +55,7 @@ export async function confirmTotp(ctx: Context, code: string, user_agent: string
   if (step === null) throw invalidField('code', 'is not of this secret, or over').suspect('sign_in');
   const at = toIso(ctx.now);
   const { codes, writes } = await makeRecoveryCodes(ctx, user);
-  const anew = await beginAnew(ctx, { ...user, totp_enabled_at: at }, user_agent);
+  const anew = await beginAnew(ctx, { user: { ...user, totp_enabled_at: at }, second_factor_roles }, user_agent);
   const { tokens_valid_from } = anew;
   const write = updateRow(ctx, users, user, { totp_enabled_at: at, totp_last_step: step, tokens_valid_from });
   await commit(
@@ -94,7 +94,7 @@ const refuseCode: CodeRefusals = {
 
 /** Whoever knows the password alone is who a second factor is against. */
 async function proveSelf(ctx: Context, { current_password, code }: z.output<typeof SecondFactorProof>) {
-  const user = await findSelfByPassword(ctx, current_password);
+  const { user } = await findSelfByPassword(ctx, current_password);
   return { user, spent: await spendCode(ctx, user, code, refuseCode) };
 }
 

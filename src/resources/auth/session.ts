@@ -10,7 +10,6 @@ import {
 } from '../../auth/tokens.ts';
 import type { Context } from '../../context.ts';
 import type { Write } from '../../db/commit.ts';
-import { read } from '../../db/session.ts';
 import { toIso } from '../../lib/time.ts';
 import { settings, SETTINGS_ID, type SettingsRow } from '../settings/index.ts';
 import { refresh_tokens, revokeRefreshTokens, toUser, type UserRow } from '../users/index.ts';
@@ -81,10 +80,14 @@ export async function openSession(ctx: Context, user: UserRow, opening: Opening)
 }
 
 /** What ends all sessions of a user, and begins another for whoever did that: its tokens are the answer. */
-export async function beginAnew(ctx: Context, user: UserRow, user_agent: string | null) {
-  const [[policy]] = await read(ctx, selectSecondFactorRoles(ctx));
+export async function beginAnew(
+  ctx: Context,
+  { user, second_factor_roles }: { user: UserRow; second_factor_roles: Opening['second_factor_roles'] },
+  user_agent: string | null,
+) {
   const at = toIso(ctx.now);
-  const session = await openSession(ctx, user, { family_id: ctx.newId(), signed_in_at: at, user_agent, ...policy! });
+  const opening = { family_id: ctx.newId(), signed_in_at: at, user_agent, second_factor_roles };
+  const session = await openSession(ctx, user, opening);
   return {
     /** For the user's row. */
     tokens_valid_from: at,
