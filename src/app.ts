@@ -8,7 +8,7 @@ import type { App, HonoCtx } from './http/definition.ts';
 import { ANSWER_HEADERS } from './http/headers.ts';
 import { BEARER, OPENAPI_OPTIONS } from './http/openapi.ts';
 import { answerPage } from './http/page.ts';
-import { allowOrigins } from './http/cors.ts';
+import { allowOrigins, refuseForeignPages } from './http/cors.ts';
 import { limitAddress } from './http/limit-address.ts';
 import { turnAway, writeLimits } from './http/turn-away.ts';
 import { API_BASE, listRoutes } from './http/resource.ts';
@@ -55,7 +55,7 @@ base.use(async (c, next) => {
   if (!c.var.is_forwarded) tellEnd(c);
 });
 
-base.use(`${API_BASE}/*`, allowOrigins);
+base.use(`${API_BASE}/*`, allowOrigins, refuseForeignPages);
 
 const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
 
@@ -120,7 +120,7 @@ base.get('/readyz', limitAddress, async c => {
   return c.json({ ok: true });
 });
 
-base.get('/metrics', answerMetrics);
+base.get('/metrics', limitAddress, answerMetrics);
 
 /** The older name of /routers: the same routes under another path. */
 base.all(`${API_BASE}/mikrotik/routers/:rest{.*}?`, async c => {

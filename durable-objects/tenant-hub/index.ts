@@ -80,12 +80,20 @@ export class TenantHub extends DurableObject<Env> {
     );
   }
 
-  /** A socket: the Worker has checked that the request may be made; the token is looked at again, for what it says. */
+  /** A socket, or the code of what refuses it: an error that crosses over to the Worker keeps nothing but its text. */
   override async fetch(request: Request): Promise<Response> {
+    return this.#openSocket(request).catch((error: unknown) => {
+      if (!(error instanceof AppError)) throw error;
+      return new Response(error.code, { status: error.status });
+    });
+  }
+
+  /** The Worker has checked that the request may be made; the token is looked at again, for what it says. */
+  async #openSocket(request: Request): Promise<Response> {
     const ambient = this.#ambient();
     const token = bearerToken(request);
     const claims = token === null ? null : await verifyAccessToken(this.env, token, ambient.now).catch(() => null);
-    if (!claims) return new Response(null, { status: 401 });
+    if (!claims) throw unauthorized();
     this.#remember(claims.tenant_id);
     const { since, events } = JSON.parse(request.headers.get(SOCKET_HEADER)!) as SocketOptions;
     const { id: user_id, session_id, role, token_issued_at } = claims.actor;
@@ -95,7 +103,7 @@ export class TenantHub extends DurableObject<Env> {
       selectStandings(context, [{ user_id, session_id }]),
       selectHead(context),
     ])) as unknown as [StandingOf[], [{ head: number }]];
-    if (!isInGoodStanding(user ?? null, claims.actor)) return new Response(null, { status: 401 });
+    if (!isInGoodStanding(user ?? null, claims.actor)) throw unauthorized();
     const { head } = end;
     if (head < this.#cursors.read(REALTIME).last_seq) await this.#checkCursors(context);
     // who asks for nothing that was misses nothing of it; and what is beyond the end hasn't happened

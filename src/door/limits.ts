@@ -35,6 +35,14 @@ export const signInLimits = async (env: Env, address: string, email: string): Pr
   signInLimit(env, await hashSecret(email)),
 ];
 
+/** Tries for an account at a blocked address that it was used from before: apart from those of its owner elsewhere. */
+export const blockedSignInLimit = async (address: string, email: string): Promise<Count> => ({
+  policy: 'sign-in',
+  subject: await hashSecret(`${address} ${email}`),
+  limit: { most: 10, window_ms: 60 * MINUTE_MS },
+  is_kept: true,
+});
+
 /** Wrong codes of a user's app, wherever from: who tries many knows the password. Recovery codes are too long to be guessed. */
 export const wrongCodeLimit = (user_id: string): Count => ({
   policy: 'second-factor',

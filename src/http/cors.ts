@@ -1,5 +1,6 @@
 import { cors } from 'hono/cors';
 import type { MiddlewareHandler } from 'hono';
+import { AppError } from '../errors.ts';
 import { findTenant } from '../tenancy/directory.ts';
 import { subdomainOf } from '../tenancy/enter.ts';
 import type { App, HonoCtx } from './definition.ts';
@@ -51,3 +52,31 @@ export const allowOrigins: MiddlewareHandler<App> = (c, next) =>
         c.res = (await answerOrigins(c, async () => {})) as Response;
       })
     : answerOrigins(c, next);
+
+/**
+ * What any page may have its visitor's browser send without asking us first (pictures, frames, plain forms, sockets) is
+ * refused before anything is looked up: it would be the visitor who is taken to try names and tokens, and is blocked.
+ * Browsers say where a request comes from, and no page can make them say otherwise; a person who follows a link may.
+ */
+export const refuseForeignPages: MiddlewareHandler<App> = async (c, next) => {
+  const origin = c.req.header('origin') ?? '';
+  if (isUnasked(c) && (await allow(origin, c)) === null)
+    throw new AppError('FORBIDDEN', 'Pages of other sites may not ask for this.');
+  await next();
+};
+
+function isUnasked({ req }: HonoCtx): boolean {
+  // of sockets not all browsers say more than this
+  if (req.header('upgrade') !== undefined) return !isOwnOrigin(req.header('origin'), req.url);
+  if (req.header('sec-fetch-site') !== 'cross-site') return false;
+  const is_followed = req.header('sec-fetch-mode') === 'navigate' && req.header('sec-fetch-dest') === 'document';
+  // either makes a browser ask first
+  const is_asked = req.header('authorization') !== undefined || isJson(req.header('content-type'));
+  return !is_followed && !is_asked;
+}
+
+/** Programs that are no browsers name none. */
+const isOwnOrigin = (origin: string | undefined, url: string): boolean =>
+  origin === undefined || (URL.canParse(origin) && new URL(origin).host === new URL(url).host);
+
+const isJson = (type: string | undefined): boolean => /^application\/json\b/i.test(type ?? '');

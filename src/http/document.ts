@@ -41,14 +41,17 @@ function describeSuccess(definition: AnyDefinition) {
   };
 }
 
+/** Where a provider is named, its name may be wrong, or not the token's. */
+const TENANT_CODES = ['TENANT_SUSPENDED', 'TENANT_MISMATCH', 'NOT_FOUND'] as const;
+
 /** The endpoint as the OpenAPI document tells of it: every refusal it can give is listed. */
 export function describe(definition: AnyDefinition, params: Schema | null, method: string): OpenAPIRouteSchema {
   const { returns, body, accepts = 'json', needs } = definition;
   const codes = new Set<ErrorCode>(['VALIDATION_ERROR', 'RATE_LIMIT', 'INTERNAL_ERROR', ...(definition.errors ?? [])]);
-  if (needs !== 'platform') for (const code of ['TENANT_SUSPENDED', 'NOT_FOUND'] as const) codes.add(code);
-  if (needs === 'bridge') codes.add('UNAUTHORIZED').add('TENANT_MISMATCH');
-  else if (needs !== 'platform' && needs !== 'public')
-    codes.add('UNAUTHORIZED').add('FORBIDDEN').add('TENANT_MISMATCH');
+  // also of pages of other sites
+  codes.add('FORBIDDEN');
+  if (needs !== 'platform') for (const code of TENANT_CODES) codes.add(code);
+  if (needs !== 'platform' && needs !== 'public') codes.add('UNAUTHORIZED');
   // what shows a page changes nothing
   if (needs !== 'platform' && method !== 'get' && !('html' in returns)) codes.add('CONFLICT');
   if (body) codes.add('PAYLOAD_TOO_LARGE').add('UNSUPPORTED_MEDIA_TYPE');

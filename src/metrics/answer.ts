@@ -15,7 +15,7 @@ export async function answerMetrics(c: HonoCtx): Promise<Response> {
   if (!equalSignatures(of_given, of_token))
     throw new AppError('UNAUTHORIZED', 'Metrics need METRICS_TOKEN as a bearer token.', undefined, {
       'WWW-Authenticate': 'Bearer',
-    });
+    }).suspect('token', given);
   await sendCounts(env);
   const [counts, gauges] = await Promise.all([metricsOf(env).read(), readGauges(env)]);
   return c.body(writeExposition(counts, gauges), 200, { 'Content-Type': EXPOSITION_TYPE, 'Cache-Control': 'no-store' });

@@ -41,11 +41,11 @@ export async function enterTenant(
   return makeContext(ambient, tenant, actor, { request, admission });
 }
 
-/** Who tries tokens at a tenant is counted there. */
+/** Who tries tokens at a tenant is counted there; who shows none is not told, by what is left, which tenants there are. */
 async function readClaims(ambient: Ambient, request: Request, ask: Ask): Promise<AccessClaims> {
+  const token = bearerToken(request);
+  if (token === null) throw unauthorized();
   try {
-    const token = bearerToken(request);
-    if (token === null) throw unauthorized();
     return await verifyAccessToken(ambient.env, token, ambient.now);
   } catch (error) {
     const [name] = namesOf(ambient, request);

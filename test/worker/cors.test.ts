@@ -1,7 +1,8 @@
 import { env, SELF } from 'cloudflare:test';
 import { describe, expect, test } from 'vitest';
+import { TOLERATED } from '../../durable-objects/rate-limiter/suspicion.ts';
 import { letIn } from '../support/interleave.ts';
-import { call, TestTenant } from '../support/world.ts';
+import { call, newAddress, PASSWORD, TestTenant } from '../support/world.ts';
 
 const PANEL = 'https://panel.contoh.example';
 
@@ -52,6 +53,44 @@ describe('pages of other origins', () => {
     expect([refused.status, allowedOf(refused)]).toEqual([401, PANEL]);
     await tenant.put('/settings', { allowed_origins: [] });
     expect(allowedOf(await preflight(host, PANEL))).toBeNull();
+  });
+
+  test('can’t have their visitors blocked: what a browser sends without asking is refused before anything is looked up', async () => {
+    const tenant = await TestTenant.signUp();
+    const host = `${tenant.slug}.rukun.test`;
+    await tenant.put('/settings', { allowed_origins: [PANEL] });
+    const address = newAddress();
+    const foreign = { 'cf-connecting-ip': address, origin: 'https://evil.example', 'sec-fetch-site': 'cross-site' };
+    const picture = { ...foreign, 'sec-fetch-mode': 'no-cors', 'sec-fetch-dest': 'image' };
+    const frame = { ...foreign, 'sec-fetch-mode': 'navigate', 'sec-fetch-dest': 'iframe' };
+    const script = { ...foreign, 'sec-fetch-mode': 'cors', 'sec-fetch-dest': 'empty' };
+    const socket = (token: string, origin: string) => ({ 'cf-connecting-ip': address, origin, upgrade: 'websocket', 'sec-websocket-protocol': `rukun.v1, bearer.${token}` }); // prettier-ignore
+    const statuses = new Set<number>();
+    const most = Math.max(TOLERATED.tenant.most, TOLERATED.token.most) + 3;
+    for (let i = 0; i < most; i++)
+      for (const [where, headers, path, method] of [
+        ['rukun.test', picture, `/api/v1/isolir/tebak-${i}`, 'GET'],
+        ['rukun.test', frame, `/api/v1/isolir/tebak-b${i}`, 'GET'],
+        [`tebak-c${i}.rukun.test`, script, '/api/v1/auth/login', 'GET'],
+        [`tebak-d${i}.rukun.test`, { ...script, 'content-type': 'text/plain' }, '/api/v1/auth/login', 'POST'],
+        [host, socket(`x.y.${i}`, 'https://evil.example'), '/api/v1/ws', 'GET'],
+        [host, socket(`x.y.${i}`, 'null'), '/api/v1/ws', 'GET'],
+        [host, picture, `/api/v1/isolir/${tenant.slug}`, 'GET'],
+      ] as const)
+        statuses.add((await ask(where, { method, headers }, path)).status);
+    expect([...statuses]).toEqual([403]);
+    const body = JSON.stringify({ email: `ayu@${tenant.slug}.example`, password: PASSWORD });
+    const json = { ...script, 'content-type': 'application/json' };
+    expect((await ask(host, { method: 'POST', headers: json, body }, '/api/v1/auth/login')).status).toBe(200);
+    // who follows a link is let in, and so are the provider's own pages
+    const followed = { ...foreign, 'sec-fetch-mode': 'navigate', 'sec-fetch-dest': 'document' };
+    expect((await ask(host, { headers: followed }, `/api/v1/isolir/${tenant.slug}`)).status).toBe(200);
+    for (const origin of [PANEL, `http://${host}`]) {
+      const opened = await ask(host, { headers: socket(tenant.admin.token, origin) }, '/api/v1/ws');
+      expect(opened.status, origin).toBe(101);
+      opened.webSocket!.accept();
+      opened.webSocket!.close();
+    }
   });
 
   test('of two changes at once the newer one is what browsers are told, however slow the other is', async () => {

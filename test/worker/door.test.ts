@@ -6,6 +6,7 @@ import { formatTenantSecret, makeSecret } from '../../src/auth/tokens.ts';
 import type { Env } from '../../src/env.ts';
 import { limiterOf } from '../../src/door/admission.ts';
 import { reportBlocks } from '../../src/door/report-blocks.ts';
+import { forgetTenants } from '../../src/tenancy/directory.ts';
 import { networkOf } from '../../src/lib/network.ts';
 import { callWith } from '../support/direct.ts';
 import { makeTestAmbient } from '../support/network-world.ts';
@@ -182,7 +183,7 @@ describe('limits', () => {
     const hub = {
       fetch: () => {
         reached += 1;
-        return Promise.resolve(new Response(null, { status: 401 }));
+        return Promise.resolve(new Response('UNAUTHORIZED', { status: 401 }));
       },
     };
     const TENANT_HUB = { idFromName: () => ({}), get: () => hub } as unknown as Env['TENANT_HUB'];
@@ -190,6 +191,34 @@ describe('limits', () => {
     const open = () => from('GET', '/ws', { token: tenant.admin.token, headers: { upgrade: 'websocket' } });
     expect([(await open()).status, reached]).toEqual([401, 1]);
     expect([(await open()).status, reached]).toEqual([429, 1]);
+  });
+
+  test('a socket of a provider that is suspended on the way to the hub is refused as such', async () => {
+    const tenant = await TestTenant.signUp();
+    const real = env.TENANT_HUB.get(env.TENANT_HUB.idFromName(tenant.id));
+    const suspend = env.DIRECTORY_DB.prepare(`UPDATE tenants SET status = 'suspended' WHERE id = ?`).bind(tenant.id);
+    const hub = {
+      fetch: async (url: string, init: RequestInit) => {
+        await suspend.run();
+        forgetTenants();
+        return real.fetch(url, init);
+      },
+    };
+    const TENANT_HUB = { idFromName: () => ({}), get: () => hub } as unknown as Env['TENANT_HUB'];
+    const from = callerWith({ TENANT_HUB });
+    const answer = await from('GET', '/ws', { token: tenant.admin.token, headers: { upgrade: 'websocket' } });
+    expect([answer.status, answer.error.code]).toEqual([403, 'TENANT_SUSPENDED']);
+  });
+
+  test('a write that is refused stores nothing', async () => {
+    const tenant = await TestTenant.signUp();
+    const from = callerWith({ LIMIT_USER_PER_MINUTE: '3' });
+    const { token } = tenant.admin;
+    const add = (at: number) => from('POST', '/zones', { token, body: { name: `Utara ${at}` } });
+    const answers = await Promise.all(Array.from({ length: 8 }, (_, at) => add(at)));
+    answers.push(await add(8));
+    expect(answers.map(({ status }) => status).sort()).toEqual([...Array(3).fill(201), ...Array(6).fill(429)]);
+    expect(await tenant.get('/zones')).toHaveLength(3);
   });
 
   test('routes without a provider are counted by their address alone', async () => {
@@ -295,6 +324,23 @@ describe('blocks', () => {
     expect(elsewhere).toEqual([200, 200, 200, 200, 200, 429]);
   });
 
+  test('who signs in there else may go on, ten times an hour; whoever guesses so keeps nobody out elsewhere', async () => {
+    const tenant = await TestTenant.signUp();
+    const address = newAddress();
+    const from = callerWith(OPEN, address);
+    skip(0);
+    expect((await from('POST', '/auth/login', signInBody(tenant))).status).toBe(200);
+    await fillUp(from, tenant);
+    // that it is wrong isn't said there any more
+    for (let i = 0; i < 9; i++)
+      expect((await from('POST', '/auth/login', signInBody(tenant, 'salah-sekali-ini'))).status).toBe(429);
+    expect((await from('POST', '/auth/login', signInBody(tenant))).status).toBe(200);
+    expect((await from('POST', '/auth/login', signInBody(tenant))).status).toBe(429);
+    expect((await callerWith({})('POST', '/auth/login', signInBody(tenant))).status).toBe(200);
+    skip(3_600_000);
+    expect((await from('POST', '/auth/login', signInBody(tenant))).status).toBe(200);
+  });
+
   test('who has signed in there is known for as long as anything is left of it, however much came after', async () => {
     const tenant = await TestTenant.signUp();
     const address = newAddress();
@@ -394,7 +440,7 @@ describe('blocks', () => {
     expect((await tenant.get('/security/blocks'))[0]).toMatchObject({ address, reason: 'id', user_id: bad.id });
   });
 
-  test('what rows lack is no guessing: pictures that nobody took, sessions that are over', async () => {
+  test('what rows lack is no guessing: pictures that nobody took, receipts of what is unpaid, sessions that are over', async () => {
     const tenant = await TestTenant.signUp();
     const { id: plan_id } = await tenant.addPlan();
     const d1 = await tenant.database();
@@ -406,6 +452,17 @@ describe('blocks', () => {
       await d1.prepare('UPDATE customers SET id = ?').bind(each).run();
       const answer = await from('GET', `/customers/${each}/photos/photo`, me(tenant.admin.token));
       expect([answer.status, answer.error.message]).toEqual([404, 'There is no such picture.']);
+    }
+    await tenant.post('/payments', {
+      customer_id: ids.at(-1),
+      amount: 1000,
+      payment_for: 'installation',
+      due_date: '2090-01-01',
+    });
+    for (const each of ids) {
+      await d1.prepare('UPDATE payments SET id = ?').bind(each).run();
+      const answer = await from('GET', `/payments/${each}/receipt`, me(tenant.admin.token));
+      expect([answer.status, answer.error.message]).toEqual([404, 'There is no such receipt.']);
     }
     for (const each of ids)
       expect((await from('DELETE', `/auth/sessions/${each}`, me(tenant.admin.token))).status).toBe(404);

@@ -5,7 +5,7 @@ import type { Context } from '../../context.ts';
 import { commit, mustChange, RaceLost } from '../../db/commit.ts';
 import { read } from '../../db/session.ts';
 import { askDoor, blocked } from '../../door/admission.ts';
-import { signInLimits } from '../../door/limits.ts';
+import { blockedSignInLimit, signInLimits } from '../../door/limits.ts';
 import { AppError, unauthorized } from '../../errors.ts';
 import { networkOf } from '../../lib/network.ts';
 import { toIso } from '../../lib/time.ts';
@@ -47,6 +47,7 @@ export async function signIn(
   const { address } = ctx.admission.caller;
   const block = await findBlock(ctx);
   const [by_address, by_account] = await signInLimits(ctx.env, address, body.email);
+  // what is blocked uses up nothing of the account's
   await ctx.admission.count(block ? [by_address] : [by_address, by_account]);
   const [[user], [policy], known] = await read(
     ctx,
@@ -58,8 +59,7 @@ export async function signIn(
     // behind a shared address one bad guest must not lock out those who work there
     const is_known = known.some(({ ip_address }) => ip_address !== null && networkOf(ip_address) === address);
     if (!is_known) throw blocked(block, ctx.now);
-    // not before: what is blocked uses up nothing of the account's
-    await ctx.admission.count([by_account]);
+    await ctx.admission.count([await blockedSignInLimit(address, body.email)]);
   }
   const cost = Number(ctx.env.PASSWORD_COST);
   const check = await checkPassword(body.password, user?.password_hash ?? null, cost);

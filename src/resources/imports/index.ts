@@ -2,7 +2,7 @@ import { eq } from 'drizzle-orm';
 import { z } from 'zod';
 import type { Context } from '../../context.ts';
 import { read } from '../../db/session.ts';
-import { notFound } from '../../errors.ts';
+import { lacks, notFound } from '../../errors.ts';
 import { endpoint } from '../../http/endpoint.ts';
 import { Id } from '../../http/fields.ts';
 import { exactly, list } from '../../http/list.ts';
@@ -46,7 +46,7 @@ async function findImport(ctx: Context, id: string): Promise<ImportRow> {
 async function getCopy(ctx: Context, id: string): Promise<Response> {
   const { copy_key } = await findImport(ctx, id);
   const stored = copy_key ? await ctx.env.FILES.get(copy_key) : null;
-  if (!stored) throw notFound('copy of this import');
+  if (!stored) throw lacks('copy of this import');
   return new Response(stored.body, {
     headers: { 'content-type': 'text/plain; charset=utf-8', 'content-disposition': `attachment; filename="${id}.rsc"` },
   });

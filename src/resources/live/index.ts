@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { SOCKET_HEADER, type SocketOptions } from '../../../durable-objects/tenant-hub/protocol.ts';
 import { Command, EventNames } from '../../../durable-objects/tenant-hub/commands.ts';
 import type { Context } from '../../context.ts';
-import { AppError, invalidField, unauthorized } from '../../errors.ts';
+import { AppError, invalidField, type ErrorCode } from '../../errors.ts';
 import { hubOf } from '../../events/announce.ts';
 import { EVENT_NAMES } from '../../events/realtime/catalogue.ts';
 import { LiveMessage } from '../../events/realtime/messages.ts';
@@ -40,8 +40,7 @@ async function openSocket(ctx: Context, request: Request, query: z.output<typeof
       [SOCKET_HEADER]: JSON.stringify(options),
     },
   });
-  if (answer.status === 401) throw unauthorized();
-  if (!answer.webSocket) throw new AppError('INTERNAL_ERROR');
+  if (!answer.webSocket) throw new AppError((await answer.text()) as ErrorCode);
   const offered = (request.headers.get('sec-websocket-protocol') ?? '').split(',').map(name => name.trim());
   const headers = offered.includes(PROTOCOL) ? { 'Sec-WebSocket-Protocol': PROTOCOL } : undefined;
   return new Response(null, { status: 101, webSocket: answer.webSocket, headers });

@@ -5,7 +5,7 @@ import { line, PeriodText } from '../../http/fields.ts';
 import type { Resource } from '../../http/resource.ts';
 import { ReceiptDetail, readReceipt, receiptOfPayment } from '../receipts/index.ts';
 import * as actions from './actions.ts';
-import { getPayment, payment_list, readPaymentStats } from './queries.ts';
+import { getPayment, payment_list, readPaymentStats, refuseReceipt } from './queries.ts';
 import { Payment, PaymentInput, PaymentStats, PaymentStatusChange, SettledPayment, Settlement } from './schema.ts';
 
 export { receiveAtCounter } from './actions.ts';
@@ -91,7 +91,8 @@ export const paymentsResource: Resource = {
       returns: { one: ReceiptDetail, or_file: { type: 'application/pdf', by_default: true } },
       run: (ctx, { params, wants_file }) => {
         const receipt = receiptOfPayment(params.id);
-        return wants_file ? printReceipt(ctx, receipt) : readReceipt(ctx, receipt);
+        const unsettled = (error: unknown) => refuseReceipt(ctx, params.id, error);
+        return wants_file ? printReceipt(ctx, receipt).catch(unsettled) : readReceipt(ctx, receipt).catch(unsettled);
       },
     }),
   },

@@ -4,7 +4,7 @@ import { growthPercent } from '../../billing/growth.ts';
 import { addMonths, formatPeriod, parsePeriod } from '../../billing/periods.ts';
 import type { Context } from '../../context.ts';
 import { read } from '../../db/session.ts';
-import { notFound } from '../../errors.ts';
+import { AppError, lacks, notFound } from '../../errors.ts';
 import { DateText, Id, PeriodText, queryInt } from '../../http/fields.ts';
 import { exactly, list, within } from '../../http/list.ts';
 import { businessDate } from '../../lib/time.ts';
@@ -37,6 +37,13 @@ export async function getPayment(ctx: Context, id: string): Promise<PaymentRow> 
   const [[payment]] = await read(ctx, selectPayment(ctx, id));
   if (!payment) throw notFound('payment');
   return payment;
+}
+
+/** A payment that isn't settled has no receipt; nobody guesses ids by asking for that. */
+export async function refuseReceipt(ctx: Context, id: string, error: unknown): Promise<never> {
+  if (!(error instanceof AppError && error.code === 'NOT_FOUND')) throw error;
+  await getPayment(ctx, id);
+  throw lacks('receipt');
 }
 
 const NOTHING = { count: 0, amount: 0 };
