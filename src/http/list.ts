@@ -1,4 +1,4 @@
-import { and, eq, getTableColumns, gte, lte, lt, sql, type SQL } from 'drizzle-orm';
+import { and, eq, getTableColumns, gte, lte, lt, or, sql, type SQL } from 'drizzle-orm';
 import type { SQLiteColumn, SQLiteTable } from 'drizzle-orm/sqlite-core';
 import { z } from 'zod';
 import type { Context } from '../context.ts';
@@ -72,6 +72,13 @@ export interface Search {
   where: SQL;
   index?: SQL;
 }
+
+/** For small tables: rows that hold the term in one of the columns, letters of either case; each row is looked at. */
+export const contains =
+  (...columns: SQLiteColumn[]) =>
+  (term: string): Search => ({
+    where: or(...columns.map(column => sql`instr(lower(${column}), lower(${term})) > 0`))!,
+  });
 
 /** Narrows a list to what belongs to something: which must be there, or it's a 404 that names it. */
 export interface Within {

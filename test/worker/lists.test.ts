@@ -69,6 +69,14 @@ interface Model {
 const exact = (name: string, values: readonly unknown[], toText: (value: any) => string = String): fc.Arbitrary<Condition> =>
   fc.constantFrom(...values).map(value => ({ params: { [name]: toText(value) }, keeps: row => row[name] === value })); // prettier-ignore
 
+/** A search that looks at each row: letters of ASCII in either case, all others as they are. */
+const lower = (text: string) => text.replace(/[A-Z]/g, letter => letter.toLowerCase());
+const searched = (terms: readonly string[], ...names: string[]): fc.Arbitrary<Condition> =>
+  fc.constantFrom(...terms).map(search => ({
+    params: { search },
+    keeps: row => names.some(name => row[name] !== null && lower(String(row[name])).includes(lower(search))),
+  }));
+
 /** `_from`, `_to`, or both. What is null is in no range. */
 const range = (name: string, values: readonly (string | number)[]): fc.Arbitrary<Condition> =>
   fc.tuple(fc.option(fc.constantFrom(...values)), fc.option(fc.constantFrom(...values))).map(([from, to]) => ({
@@ -394,6 +402,7 @@ async function otherModels(): Promise<{ tenant: TestTenant; models: Model[] }> {
       filters: [
         fc.constantFrom('true', 'false', 'all').map(value => ({ params: { is_active: value }, keeps: (row: Row) => value === 'all' || row.is_active === Number(value === 'true') })), // prettier-ignore
         fc.oneof(exact('price', [100, 300]), range('price', [100, 150, 200, 300])),
+        searched(['1', 'PLAN', 'nowhere', '%', '_'], 'name', 'profile_name', 'description'),
       ],
       sorts: columns('sort_order', 'name', 'price', 'created_at'),
       default_sort: 'sort_order',
@@ -403,7 +412,7 @@ async function otherModels(): Promise<{ tenant: TestTenant; models: Model[] }> {
       path: '/users',
       rows: await rows('users'),
       key: 'id',
-      filters: [exact('role', ['admin', 'operator', 'technician', 'viewer']), flag('is_active'), when],
+      filters: [exact('role', ['admin', 'operator', 'technician', 'viewer']), flag('is_active'), when, searched(['A', 'ayu', '@', '1', 'nowhere'], 'name', 'email')], // prettier-ignore
       sorts: columns('created_at', 'name', 'email', 'last_login_at'),
       default_sort: '-created_at',
     },
@@ -411,12 +420,12 @@ async function otherModels(): Promise<{ tenant: TestTenant; models: Model[] }> {
       path: '/routers',
       rows: await rows('routers'),
       key: 'id',
-      filters: [exact('status', ['unknown', 'online', 'offline']), flag('is_active'), exact('bridge_id', bridges.slice(0, 3).map(bridge => bridge.id))], // prettier-ignore
+      filters: [exact('status', ['unknown', 'online', 'offline']), flag('is_active'), exact('bridge_id', bridges.slice(0, 3).map(bridge => bridge.id)), searched(['R', '1', '10.0', 'nowhere'], 'name', 'host', 'location')], // prettier-ignore
       sorts: columns('name', 'created_at'),
       default_sort: 'name',
     },
-    { path: '/bridges', rows: await rows('bridges'), key: 'id', filters: [], sorts: columns('name', 'created_at'), default_sort: 'name' }, // prettier-ignore
-    { path: '/zones', rows: await rows('zones'), key: 'id', filters: [], sorts: columns('name', 'created_at'), default_sort: 'name' }, // prettier-ignore
+    { path: '/bridges', rows: await rows('bridges'), key: 'id', filters: [searched(['B', '1', 'nowhere'], 'name')], sorts: columns('name', 'created_at'), default_sort: 'name' }, // prettier-ignore
+    { path: '/zones', rows: await rows('zones'), key: 'id', filters: [searched(['Z', '1', 'nowhere'], 'name')], sorts: columns('name', 'created_at'), default_sort: 'name' }, // prettier-ignore
     {
       path: '/jobs',
       rows: await rows('jobs'),
@@ -437,7 +446,7 @@ async function otherModels(): Promise<{ tenant: TestTenant; models: Model[] }> {
       path: '/ip-pools',
       rows: await rows('ip_pools'),
       key: 'id',
-      filters: [exact('router_id', [...routers, plans[0]])],
+      filters: [exact('router_id', [...routers, plans[0]]), searched(['p', '1', '10.', 'nowhere'], 'name', 'ranges')],
       sorts: columns('name', 'created_at'),
       default_sort: 'name',
     },

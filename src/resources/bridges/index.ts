@@ -5,6 +5,7 @@ import { read } from '../../db/session.ts';
 import { crud } from '../../http/crud.ts';
 import { endpoint } from '../../http/endpoint.ts';
 import { Id, Instant, line } from '../../http/fields.ts';
+import { contains } from '../../http/list.ts';
 import type { Resource } from '../../http/resource.ts';
 import { EnrolAnswer, EnrolRequest, ReportAnswer, ReportRequest } from '../../protocol/messages.ts';
 import { retryBridge } from '../../provisioning/settle-circuit.ts';
@@ -63,6 +64,7 @@ const { routes } = crud({
     filters: {},
     sort: ['name', 'created_at'],
     default_sort: 'name',
+    search: contains(bridges.name),
     omit: [...SECRETS, 'last_report_ms', 'spool_id', 'spool_number', 'last_measured_at'],
   },
   secrets: SECRETS,

@@ -6,7 +6,7 @@ import { read } from '../../db/session.ts';
 import { AppError, invalidField } from '../../errors.ts';
 import { crud, type Prepared, type Target } from '../../http/crud.ts';
 import { Id, Instant, line, note } from '../../http/fields.ts';
-import { exactly } from '../../http/list.ts';
+import { contains, exactly } from '../../http/list.ts';
 import type { Resource } from '../../http/resource.ts';
 import { parsePoolRanges } from '../../lib/routeros/pool-ranges.ts';
 import { describePool } from '../../provisioning/desired.ts';
@@ -118,6 +118,7 @@ export const ipPoolsResource: Resource = {
       filters: { router_id: exactly(ip_pools.router_id, Id) },
       sort: ['name', 'created_at'],
       default_sort: 'name',
+      search: contains(ip_pools.name, ip_pools.ranges),
     },
     prepare: preparePool,
     routersOf: pool => [pool.router_id],

@@ -8,7 +8,7 @@ import { invalidField } from '../../errors.ts';
 import { crud, type Prepared, type Target } from '../../http/crud.ts';
 import { endpoint } from '../../http/endpoint.ts';
 import { Id, Instant, line, QueryBoolean, MASK, secretText } from '../../http/fields.ts';
-import { exactly } from '../../http/list.ts';
+import { contains, exactly } from '../../http/list.ts';
 import type { Resource } from '../../http/resource.ts';
 import { askRouter, findRouter } from '../../provisioning/ask-router.ts';
 import { probeRouter } from '../../provisioning/bridge-client.ts';
@@ -213,6 +213,7 @@ const routers_crud = crud({
     },
     sort: ['name', 'created_at'],
     default_sort: 'name',
+    search: contains(routers.name, routers.host, routers.location),
   },
   toWire: toRouter,
   secrets: ['password'],

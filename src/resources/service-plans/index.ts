@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { crud } from '../../http/crud.ts';
 import { endpoint } from '../../http/endpoint.ts';
 import { queryInt } from '../../http/fields.ts';
-import { exactly, list, within } from '../../http/list.ts';
+import { contains, exactly, list, within } from '../../http/list.ts';
 import type { Resource } from '../../http/resource.ts';
 import { getPlanSettings, preparePlan, togglePlan, updatePlanSettings } from './actions.ts';
 import { Plan, PlanChange, PlanInput, PlanSettings, PlanSettingsInput } from './schema.ts';
@@ -29,6 +29,7 @@ const plans = crud({
     },
     sort: ['sort_order', 'name', 'price', 'created_at'],
     default_sort: 'sort_order',
+    search: contains(service_plans.name, service_plans.profile_name, service_plans.description),
     ties: [service_plans.name],
   },
   prepare: preparePlan,

@@ -6,7 +6,7 @@ import { mustHold, type Write } from '../../db/commit.ts';
 import { AppError, invalidField } from '../../errors.ts';
 import { crud, type Prepared, type Target } from '../../http/crud.ts';
 import { QueryBoolean } from '../../http/fields.ts';
-import { during, exactly } from '../../http/list.ts';
+import { contains, during, exactly } from '../../http/list.ts';
 import type { Resource } from '../../http/resource.ts';
 import { toIso } from '../../lib/time.ts';
 import { Role, toUser, User, UserInput } from './schema.ts';
@@ -73,6 +73,7 @@ const users_crud = crud({
     sort: ['created_at', 'name', 'email', 'last_login_at'],
     default_sort: '-created_at',
     omit: ['password_hash', 'totp_secret'],
+    search: contains(users.name, users.email),
   },
   toWire: toUser,
   secrets: ['password_hash', 'totp_secret'],

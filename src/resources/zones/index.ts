@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { crud } from '../../http/crud.ts';
 import { Id, Instant, line } from '../../http/fields.ts';
+import { contains } from '../../http/list.ts';
 import type { Resource } from '../../http/resource.ts';
 import { zones } from './table.ts';
 
@@ -19,6 +20,6 @@ export const zonesResource: Resource = {
     permissions: { read: 'customers:read', write: 'customers:write' },
     row: Zone,
     input: ZoneInput,
-    list: { filters: {}, sort: ['name', 'created_at'], default_sort: 'name' },
+    list: { filters: {}, sort: ['name', 'created_at'], default_sort: 'name', search: contains(zones.name) },
   }).routes,
 };
