@@ -69,8 +69,23 @@ export const notFound = (what: string) => new AppError('NOT_FOUND', `There is no
 export const lacks = (what: string) => notFound(what).harmless();
 export const invalidField = (field: string, complaint: string) =>
   new AppError('VALIDATION_ERROR', undefined, { [field]: [complaint] });
-export const duplicate = (field: string) =>
-  new AppError('DUPLICATE_ENTRY', `That ${field} is taken.`, { [field]: ['is taken'] });
+
+class Duplicate extends AppError {
+  constructor(field: string) {
+    super('DUPLICATE_ENTRY', `That ${field} is taken.`, { [field]: ['is taken'] });
+  }
+}
+export const duplicate = (field: string): AppError => new Duplicate(field);
+
+/** It was free when it was looked at: the unique index says otherwise. */
+export class TakenMeanwhile extends Duplicate {
+  readonly field: string;
+
+  constructor(field: string) {
+    super(field);
+    this.field = field;
+  }
+}
 export const invalidTransition = (message: string) => new AppError('INVALID_TRANSITION', message);
 export const inUse = (message: string) => new AppError('IN_USE', message);
 export const unauthorized = (message?: string) => new AppError('UNAUTHORIZED', message);
@@ -84,7 +99,7 @@ export function fromDatabaseError(error: unknown): AppError | null {
   const unique = /UNIQUE constraint failed: ((?:\w+\.\w+(?:, )?)+)/.exec(text);
   if (unique) {
     const fields = unique[1]!.split(', ').map(name => name.split('.')[1]!);
-    return duplicate(fields.at(-1)!);
+    return new TakenMeanwhile(fields.at(-1)!);
   }
   if (/FOREIGN KEY constraint failed/.test(text)) return inUse('Others depend on it, or what it names is gone.');
   return null;

@@ -53,7 +53,7 @@ export function describe(definition: AnyDefinition, params: Schema | null, metho
   if (needs !== 'platform') for (const code of TENANT_CODES) codes.add(code);
   if (needs !== 'platform' && needs !== 'public') codes.add('UNAUTHORIZED');
   // what shows a page changes nothing
-  if (needs !== 'platform' && method !== 'get' && !('html' in returns)) codes.add('CONFLICT');
+  if (needs !== 'platform' && method !== 'get' && !('html' in returns)) codes.add('CONFLICT').add('IN_USE');
   if (body) codes.add('PAYLOAD_TOO_LARGE').add('UNSUPPORTED_MEDIA_TYPE');
   const by_status = Map.groupBy(codes, code => ERRORS[code].status);
   const refusals = [...by_status].map(([refused, list]) => [

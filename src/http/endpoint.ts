@@ -7,7 +7,7 @@ import { roleMay, type Permission } from '../auth/permissions.ts';
 import type { Actor, PlatformContext } from '../context.ts';
 import { RaceLost, StaleTenant } from '../db/commit.ts';
 import { DoneBefore } from '../db/session.ts';
-import { AppError, unauthorized } from '../errors.ts';
+import { AppError, TakenMeanwhile, unauthorized } from '../errors.ts';
 import { forgetTenants } from '../tenancy/directory.ts';
 import { type Entrance, enterTenant } from '../tenancy/enter.ts';
 import { admitBridge } from './admit-bridge.ts';
@@ -121,9 +121,15 @@ function admit(definition: AnyDefinition): MiddlewareHandler<App> {
 
 /** Of many who write to the same row at once, one comes through each time. */
 const MOST_TRIES = 12;
+/** What is taken again and again isn't chosen at all. */
+const MOST_CHOICES = 4;
+
+/** A unique column that nobody sent: what was chosen for it was taken meanwhile, so it is chosen anew. */
+const choseWhatIsTaken = (error: unknown, body: unknown): boolean =>
+  error instanceof TakenMeanwhile && !(error.field in Object(body));
 
 /** Runs the action; when it lost a race or held a stale database, nothing was stored and it runs again. */
-async function runAction(c: HonoCtx, definition: AnyDefinition, input: unknown): Promise<unknown> {
+async function runAction(c: HonoCtx, definition: AnyDefinition, input: { body: unknown }): Promise<unknown> {
   const run = definition.run as (ctx: PlatformContext, input: unknown) => Promise<unknown>;
   if (definition.needs === 'platform') return run({ ...c.var.ambient, admission: c.var.admission! }, input);
   for (let tries = 1; ; tries++) {
@@ -132,7 +138,10 @@ async function runAction(c: HonoCtx, definition: AnyDefinition, input: unknown):
     } catch (error) {
       if (error instanceof DoneBefore) return answerAgain(c, definition, error);
       if (c.var.ctx.idempotency) c.var.ctx.idempotency.is_checked = false;
-      const again = error instanceof RaceLost || error instanceof StaleTenant;
+      const again =
+        error instanceof RaceLost ||
+        error instanceof StaleTenant ||
+        (tries < MOST_CHOICES && choseWhatIsTaken(error, input.body));
       if (!again) throw error;
       if (tries === MOST_TRIES) throw new AppError('CONFLICT');
       if (error instanceof StaleTenant) {

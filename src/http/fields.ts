@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { canonicalIpv6 } from '../lib/network.ts';
 import { isTimeZone } from '../lib/time.ts';
 
 /** The kinds of field that requests and answers are made of; each refuses what its column could not mean. */
@@ -68,7 +69,10 @@ export const MoneyOrZero = z.int().min(0).max(1_000_000_000_000);
 
 export const Kbps = z.int().positive().max(1_000_000_000).describe('kbit/s');
 
-export const IpAddress = z.union([z.ipv4().meta({ format: 'ipv4' }), z.ipv6().meta({ format: 'ipv6' })]);
+export const IpAddress = z.union([
+  z.ipv4().meta({ format: 'ipv4' }),
+  z.ipv6().overwrite(canonicalIpv6).meta({ format: 'ipv6' }),
+]);
 
 export const Phone = line(30)
   .regex(/^[+\d][\d\s().-]{4,}$/, 'is not a phone number')

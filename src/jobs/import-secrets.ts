@@ -1,7 +1,7 @@
 import { and, eq, gte, sql } from 'drizzle-orm';
 import type { Context } from '../context.ts';
 import { chunkJson, insertMany } from '../db/bulk.ts';
-import { RaceLost, type Write } from '../db/commit.ts';
+import { mustHold, RaceLost, type Write } from '../db/commit.ts';
 import { takeFromSequence } from '../db/sequences.ts';
 import { read, runTogether } from '../db/session.ts';
 import { AppError } from '../errors.ts';
@@ -56,8 +56,8 @@ async function runChunk(ctx: Context, job: JobRow): Promise<void> {
       SELECT pppoe_username AS name FROM customers
       WHERE pppoe_username IN (SELECT name FROM ${import_items} WHERE ${waiting} ORDER BY line LIMIT ${CHUNK})
         AND status <> 'terminated' AND deleted_at IS NULL`),
-    orm.all<{ id: string; price: number }>(sql`
-      SELECT id, price FROM service_plans WHERE price IS NOT NULL AND id IN (
+    orm.all<{ id: string; price: number | null }>(sql`
+      SELECT id, price FROM service_plans WHERE id IN (
         SELECT data ->> 'service_plan_id' FROM ${import_items} WHERE ${waiting} ORDER BY line LIMIT ${CHUNK})`),
   );
   if (items.length === 0) return finish(ctx, job, record!);
@@ -85,6 +85,7 @@ async function runChunk(ctx: Context, job: JobRow): Promise<void> {
     ...lost.map(item => [item.line, 'conflict', 'was taken by a customer meanwhile']),
   ];
   const writes: Write[] = [
+    pricesMustBeAsRead(plans),
     ...insertMany(ctx.db, customers, rows),
     ...adoptSecrets(ctx, free, router_ids),
     ...raiseRevisions(ctx, router_ids),
@@ -93,6 +94,15 @@ async function runChunk(ctx: Context, job: JobRow): Promise<void> {
   const events = rows.map(row => customerCreated(row, router_ids));
   await commitProgress(ctx, job, progress, writes, ...events);
 }
+
+/** Whoever has no fee yet gets it when the plan is priced: that must not happen in between. */
+const pricesMustBeAsRead = (plans: readonly { id: string; price: number | null }[]): Write =>
+  mustHold(
+    sql`NOT EXISTS (
+      SELECT 1 FROM json_each(${JSON.stringify(plans.map(({ id, price }) => [id, price]))}) AS v
+      JOIN service_plans AS p ON p.id = v.value ->> 0 WHERE p.price IS NOT v.value ->> 1)`,
+    new RaceLost(),
+  );
 
 /** Ends the job where it is; what wasn't created says why. */
 export async function failImport(ctx: Context, job: JobRow, reason: string): Promise<void> {

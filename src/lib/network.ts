@@ -14,3 +14,9 @@ export function networkOf(ip: string): string {
     .join(':');
   return `${network}::/64`;
 }
+
+/** An IPv6 address as RFC 5952 writes it, so that one address is one text; what is none stays as it is. */
+export function canonicalIpv6(text: string): string {
+  const url = `http://[${text}]`;
+  return URL.canParse(url) ? new URL(url).hostname.slice(1, -1) : text;
+}

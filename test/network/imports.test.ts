@@ -792,24 +792,39 @@ describe('the job', () => {
     expect([conflict.name, conflict.customer_id, others.length]).toEqual(['x-3', null, 0]);
   });
 
-  test('a name that is taken between its look and its write is looked at again', async () => {
-    const tenant = await TestTenant.signUp();
-    const { id } = await prepare(tenant, makeExport(5, 'y'));
-    const plan = await tenant.addPlan();
+  /** Lets somebody in just before the customers are written: in the fourth trip. */
+  async function runBeside(tenant: TestTenant, id: string, somebody: () => Promise<unknown>): Promise<void> {
     const ctx = await makeTestContext(tenant);
     const { session } = ctx.db;
     let trips = 0;
     const late = {
       prepare: (query: string) => session.prepare(query),
-      // the fourth trip writes the customers
       batch: async (statements: D1PreparedStatement[]) => {
-        if (++trips === 4) await tenant.addCustomer(plan.id, { pppoe_username: 'y-2' });
+        if (++trips === 4) await somebody();
         return session.batch(statements);
       },
       getBookmark: () => session.getBookmark(),
     };
     await runImportJob({ ...ctx, db: { ...ctx.db, session: late as unknown as D1DatabaseSession } }, id);
+  }
+
+  test('a name that is taken between its look and its write is looked at again', async () => {
+    const tenant = await TestTenant.signUp();
+    const { id } = await prepare(tenant, makeExport(5, 'y'));
+    const plan = await tenant.addPlan();
+    await runBeside(tenant, id, () => tenant.addCustomer(plan.id, { pppoe_username: 'y-2' }));
     expect(await tenant.get(`/jobs/${id}`)).toMatchObject({ status: 'completed', succeeded: 4, failed: 1 });
+  });
+
+  test('a plan that is priced between its look and its write gives its customers that fee', async () => {
+    const tenant = await TestTenant.signUp();
+    const { id } = await prepare(tenant, makeExport(5, 'z'));
+    const plans = await tenant.get('/service-plans', { is_active: 'all' });
+    await runBeside(tenant, id, async () => {
+      for (const plan of plans) await tenant.put(`/service-plans/${plan.id}`, { price: 150_000 });
+    });
+    const fees = (await tenant.get('/customers')).map((customer: { monthly_fee: number }) => customer.monthly_fee);
+    expect(fees).toEqual(Array(5).fill(150_000));
   });
 
   test('P08 takes no more codes than it makes customers', async () => {

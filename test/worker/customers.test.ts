@@ -181,6 +181,12 @@ describe('references', () => {
     expect((await tenant.post(`/customers/${customer.id}/activate`)).status).toBe('active');
   });
 
+  test('of routers that come first at once one is the default, and none is refused', async () => {
+    const tenant = await TestTenant.signUp();
+    const made = await Promise.all(['one', 'two', 'three'].map(name => tenant.post('/routers', { name, ...ROUTER })));
+    expect(made.filter(router => router.is_default)).toHaveLength(1);
+  });
+
   test('PPPoE customers get the default router unless told; others get none', async () => {
     const tenant = await TestTenant.signUp();
     const plan = await tenant.addPlan();

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { silenceHub } from '../support/hub.ts';
+import { letIn } from '../support/interleave.ts';
 import { type Answer, TestTenant } from '../support/world.ts';
 
 /** Service plans, their router settings and history; the provider's settings; and what others depend on. */
@@ -112,6 +113,8 @@ describe('plans', () => {
     const made: string[] = [];
     for (const name of names) made.push((await tenant.addPlan({ name })).profile_name);
     expect(made).toEqual(['paket-10', 'paket-10-2', 'paket-10-3', 'isolir-2']);
+    const at_once = await Promise.all(['Cepat 1', 'cepat-1', 'CEPAT 1!'].map(name => tenant.addPlan({ name })));
+    expect(at_once.map(plan => plan.profile_name).sort()).toEqual(['cepat-1', 'cepat-1-2', 'cepat-1-3']);
   });
 
   test('who pays the plan’s price follows it, with an event each; an agreed fee stays', async () => {
@@ -133,10 +136,42 @@ describe('plans', () => {
     expect(await fee(usual)).toBe(200_000);
   });
 
+  test('a price that changes between the reading and the writing of a customer is the customer’s', async () => {
+    const tenant = await TestTenant.signUp();
+    const d1 = await tenant.database();
+    const [usual, plan] = [await tenant.addPlan({ price: 50_000 }), await tenant.addPlan({ price: 100_000 })];
+    let price = 100_000;
+    const fee = async (make: () => Promise<{ id: string }>) => {
+      price += 1000;
+      const between = letIn(d1, 1, () => tenant.put(`/service-plans/${plan.id}`, { price }));
+      const { id } = await make();
+      between.stop();
+      expect(between.happened).toBe(true);
+      expect((await tenant.get(`/customers/${id}`)).monthly_fee).toBe(price);
+    };
+    const moving = async (move: (id: string) => Promise<unknown>) => {
+      const customer = await tenant.addCustomer(usual.id);
+      await fee(async () => (await move(customer.id), customer));
+    };
+    await fee(() => tenant.addCustomer(plan.id));
+    await moving(id => tenant.post(`/customers/${id}/change-plan`, { service_plan_id: plan.id }));
+    await moving(id => tenant.put(`/customers/${id}`, { service_plan_id: plan.id }));
+  });
+
   test('a RouterOS rate limit that is none is refused', async () => {
     const tenant = await TestTenant.signUp();
     const plan = await tenant.addPlan();
-    for (const rate_limit of ['', 'cepat', '5M/20M;/system reboot', '5M/', '-1/2']) {
+    for (const rate_limit of [
+      '',
+      'cepat',
+      '5M/20M;/system reboot',
+      '5M/',
+      '-1/2',
+      '0',
+      '0/0',
+      '5M/0',
+      '0/20M 10M/40M',
+    ]) {
       const put = () => tenant.call('PUT', `/service-plans/${plan.id}`, { body: { rate_limit } });
       expect(refusal(await changesNothing(tenant, put)), rate_limit).toEqual([400, 'VALIDATION_ERROR', 'rate_limit']);
     }

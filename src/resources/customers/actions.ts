@@ -16,7 +16,7 @@ import { service_plans, type PlanRow } from '../service-plans/table.ts';
 import { selectSettings } from '../settings/index.ts';
 import { zones } from '../zones/index.ts';
 import { customerCreated } from './events.ts';
-import { changeLine, checkAddressFree } from './line-change.ts';
+import { changeLine, checkAddressFree, planMustBeAsRead } from './line-change.ts';
 import { selectLine, toLine } from './queries.ts';
 import * as rules from './rules.ts';
 import type { CustomerInput, CustomerUpdate, Hold, PlanChangeInput, StatusChange } from './schema.ts';
@@ -101,7 +101,11 @@ export async function createCustomer(ctx: Context, sent: z.output<typeof Custome
     .insert(customers)
     .values({ ...row, search_text: searchTextOf(row) })
     .returning();
-  const [[created]] = (await commit(ctx, [insert, ...checkAddressFree(row)], customerCreated(row))) as [[CustomerRow]];
+  const [[created]] = (await commit(
+    ctx,
+    [insert, planMustBeAsRead(plan!), ...checkAddressFree(row)],
+    customerCreated(row),
+  )) as [[CustomerRow]];
   return created;
 }
 

@@ -11,6 +11,11 @@ const RouterText = z
   .max(100)
   .regex(/^[\x20-\x7e]+$/, 'is not plain ASCII');
 
+function limitsBoth(text: string): boolean {
+  const limit = parseRateLimit(text);
+  return limit === null || (limit.rx_bps > 0 && limit.tx_bps > 0);
+}
+
 export const PlanInput = z
   .strictObject({
     name: line(100),
@@ -21,6 +26,7 @@ export const PlanInput = z
     download_kbps: Kbps,
     upload_kbps: Kbps,
     rate_limit: RouterText.refine(text => parseRateLimit(text) !== null, 'is not a RouterOS rate limit')
+      .refine(limitsBoth, 'has a speed of 0, which routers take for none at all')
       .nullable()
       .optional()
       .describe('RouterOS text, upload first (`5M/20M`); wins over the speeds. Leave it out in general.'),
