@@ -2,7 +2,8 @@ import bcrypt from 'bcryptjs';
 
 /**
  * Stored as `<scheme>:<bcrypt string>`. `bcrypt72`: bcrypt of the password, or of its SHA-256 when it is longer than
- * the 72 bytes that bcrypt sees. Another scheme or cost is replaced at the next sign-in.
+ * the 72 bytes that bcrypt sees. A hash of another cost is made anew at the next sign-in. There is one scheme so far: a
+ * second one is checked beside it, and what is of the first is then outdated.
  */
 const SCHEME = 'bcrypt72';
 
@@ -38,7 +39,7 @@ export async function hashPassword(password: string, cost: number): Promise<stri
 
 export interface PasswordCheck {
   ok: boolean;
-  /** The stored hash is of an older scheme or cost. */
+  /** The stored hash is of another cost. */
   outdated: boolean;
 }
 
