@@ -1046,6 +1046,28 @@ describe('what waits', () => {
     expect([refused.status, Object.keys(refused.error.details!)]).toEqual([400, ['effective_date']]);
   });
 
+  test('a planned plan change is taken back: once, with an event, and nothing is applied on its day', async () => {
+    const tenant = await TestTenant.signUp();
+    const [now, then] = [await tenant.addPlan(), await tenant.addPlan()];
+    const { id } = await tenant.addCustomer(now.id);
+    const path = `/customers/${id}/change-plan`;
+    const none = await tenant.call('DELETE', path);
+    expect([none.status, none.error.code]).toEqual([409, 'INVALID_TRANSITION']);
+    const { change } = await tenant.post(path, { service_plan_id: then.id, effective_date: '2090-01-01' });
+    const answers = await Promise.all([tenant.call('DELETE', path), tenant.call('DELETE', path)]);
+    expect(answers.map(answer => answer.status).sort()).toEqual([200, 409]);
+    expect(answers.find(answer => answer.status === 200)!.data).toEqual(change);
+    await applyDuePlanChanges(await contextAt(tenant, Date.parse('2090-01-02T00:00:00Z'), 'Asia/Jakarta'));
+    expect((await tenant.get(`/customers/${id}`)).service_plan_id).toBe(now.id);
+    expect(await tenant.get(`/customers/${id}/plan-changes`)).toEqual([]);
+    const dropped = await tenant.get(`/customers/${id}/audit-logs`, { sort: '-seq' });
+    expect(dropped[0]).toMatchObject({ type: 'customer.plan_change_dropped', user_id: tenant.admin.id });
+    // what was done is history
+    await tenant.post(path, { service_plan_id: then.id });
+    expect((await tenant.call('DELETE', path)).status).toBe(409);
+    expect((await tenant.call('DELETE', `/customers/${crypto.randomUUID()}/change-plan`)).status).toBe(404);
+  });
+
   test('the reason that somebody gave is in the history', async () => {
     const tenant = await TestTenant.signUp();
     const { id } = await tenant.addCustomer((await tenant.addPlan()).id);

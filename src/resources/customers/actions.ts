@@ -6,7 +6,7 @@ import type { Context } from '../../context.ts';
 import { commit, mustChange, mustHold, RaceLost, updateRow, type Write } from '../../db/commit.ts';
 import { takeFromSequence } from '../../db/sequences.ts';
 import { read, runTogether } from '../../db/session.ts';
-import { inUse, invalidField } from '../../errors.ts';
+import { inUse, invalidField, invalidTransition, notFound } from '../../errors.ts';
 import { joinSearchText, toE164 } from '../../lib/text.ts';
 import { businessDate, toIso } from '../../lib/time.ts';
 import { logFailure } from '../../log.ts';
@@ -17,7 +17,7 @@ import { selectSettings } from '../settings/index.ts';
 import { zones } from '../zones/index.ts';
 import { customerCreated } from './events.ts';
 import { changeLine, checkAddressFree, planMustBeAsRead } from './line-change.ts';
-import { selectLine, toLine } from './queries.ts';
+import { selectCustomer, selectLine, toLine } from './queries.ts';
 import * as rules from './rules.ts';
 import type { CustomerInput, CustomerUpdate, Hold, PlanChangeInput, StatusChange } from './schema.ts';
 import { customer_plan_changes, customers, type CustomerRow, type PlanChangeRow } from './table.ts';
@@ -226,8 +226,10 @@ function recordPlanChange(
 const waiting = (id: string) =>
   and(eq(customer_plan_changes.customer_id, id), isNull(customer_plan_changes.applied_at));
 
-const forgetWaitingPlanChange = (ctx: Context, id: string): Write =>
-  ctx.db.orm.delete(customer_plan_changes).where(waiting(id));
+const forgetWaitingPlanChange = (ctx: Context, id: string, change_id?: string) =>
+  ctx.db.orm
+    .delete(customer_plan_changes)
+    .where(and(waiting(id), change_id === undefined ? undefined : eq(customer_plan_changes.id, change_id)));
 
 async function readLineAndPlan(ctx: Context, id: string, plan_id: string) {
   const [customer, own_plan, rows, settings, [plan]] = await read(
@@ -265,6 +267,26 @@ export async function changeCustomerPlan(ctx: Context, id: string, body: z.outpu
     data: { to_plan_id: plan.id, effective_date: change.effective_date },
   });
   return { customer, change };
+}
+
+/** The change that waits for its date won't come. */
+export async function dropPlanChange(ctx: Context, id: string): Promise<PlanChangeRow> {
+  const [[customer], [change]] = await read(
+    ctx,
+    selectCustomer(ctx, id),
+    ctx.db.orm.select().from(customer_plan_changes).where(waiting(id)),
+  );
+  if (!customer) throw notFound('customer');
+  if (!change) throw invalidTransition('No change of the plan is waiting.');
+  const drop = forgetWaitingPlanChange(ctx, id, change.id);
+  await commit(ctx, [mustChange(drop, new RaceLost())], {
+    type: 'customer.plan_change_dropped',
+    action: 'update',
+    entity_id: id,
+    customer_id: id,
+    data: { to_plan_id: change.to_plan_id, effective_date: change.effective_date },
+  });
+  return change;
 }
 
 /** At once: D1 takes 1,000 queries of one invocation. The rest follows with the next round. */

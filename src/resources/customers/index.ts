@@ -144,6 +144,14 @@ export const customersResource: Resource = {
         return { customer: toCustomer(customer), change };
       },
     }),
+    'DELETE /:id/change-plan': endpoint({
+      id: 'customers.dropPlanChange',
+      summary: 'Take back the change of plan that waits for its day',
+      needs: 'customers:write',
+      returns: { one: CustomerPlanChange },
+      errors: ['INVALID_TRANSITION'],
+      run: (ctx, { params }) => actions.dropPlanChange(ctx, params.id),
+    }),
     'POST /:id/hold': endpoint({
       id: 'customers.hold',
       summary: 'A promise to pay: no suspension for dues until then',
