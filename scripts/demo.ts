@@ -1,41 +1,27 @@
-import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
-import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { promisify } from 'node:util';
-import { createRukunClient, signIn, unwrap, type RukunClient } from '../client/index.ts';
-import { fillMoney } from './demo-money.ts';
+import { unwrap, type RukunClient } from '../client/index.ts';
+import { enterDemo, type Entry } from './demo-entry.ts';
+import {
+  forgetMade,
+  noteMade,
+  readBridgeId,
+  readDemoFile,
+  readMade,
+  writeDemoFile,
+  type DemoFile,
+} from './demo-files.ts';
 import { DEMO_PLANS, DEMO_TENANT, listNewCustomers } from './demo-isp.ts';
+import { fillMoney } from './demo-money.ts';
+import { ensureBridge, ensureRouter, testRouter } from './demo-network.ts';
 
-/** Makes the demo ISP through the public API, within its limits; each step looks first whether it was done. */
-
-export interface DemoFile {
-  url: string;
-  tenant: string;
-  email: string;
-  password: string;
-  router_host: string;
-  router_port: number;
-  router_user: string;
-  router_password: string;
-}
+/**
+ * Makes the demo ISP through the public API, within its limits; each step looks first whether it was done. Whatever its
+ * users did since, a later start comes to its end.
+ */
 
 export const ROUTER_USER = 'rukun';
 const NEW_CUSTOMERS = 12;
-
-const demoPath = (state_dir: string) => path.join(state_dir, 'demo.json');
-
-export function readDemoFile(state_dir: string): DemoFile | null {
-  const file = demoPath(state_dir);
-  return existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as DemoFile) : null;
-}
-
-/** Readable by its owner alone: it holds passwords. */
-export function writePrivate(file: string, text: string): void {
-  writeFileSync(file, text, { mode: 0o600 });
-  chmodSync(file, 0o600);
-}
 
 export const makePassword = () => randomBytes(12).toString('base64url');
 
@@ -46,11 +32,18 @@ export interface DemoPlaces {
   router_password: string;
   bridge_port: number;
   router_export: string;
+  say: (line: string) => void;
+}
+
+export interface PreparedDemo extends Entry {
+  demo: DemoFile;
+  /** Null: no bridge is enrolled on this machine. */
+  bridge_id: string | null;
 }
 
 /** Before the bridge runs: the ISP, its sign-in, and an enrolled bridge. */
-export async function prepareDemo(places: DemoPlaces): Promise<{ demo: DemoFile; client: RukunClient }> {
-  const { state_dir, url } = places;
+export async function prepareDemo(places: DemoPlaces): Promise<PreparedDemo> {
+  const { state_dir, url, say } = places;
   const known = readDemoFile(state_dir);
   const demo: DemoFile = {
     url,
@@ -62,74 +55,34 @@ export async function prepareDemo(places: DemoPlaces): Promise<{ demo: DemoFile;
     router_user: ROUTER_USER,
     router_password: places.router_password,
   };
-  // written first: a sign-up whose password nobody knows would be lost
-  writePrivate(demoPath(state_dir), `${JSON.stringify(demo, null, 2)}\n`);
-  const client = await enter(demo, known !== null);
-  await enrolBridge(client, places);
-  return { demo, client };
-}
-
-/** The demo keeps within the limits that hold for everybody: what comes too early waits. */
-const PATIENCE_MS = 180_000;
-
-async function enter({ url, tenant, email, password }: DemoFile, may_be_known: boolean): Promise<RukunClient> {
-  const options = { url, tenant, patience_ms: PATIENCE_MS };
-  const session = may_be_known && (await signIn(options, { email, password }).catch(() => null));
-  if (session) return session.client;
-  const sign_up = { ...DEMO_TENANT, admin_password: password };
-  unwrap(await createRukunClient({ url }).POST('/api/v1/tenants', { body: sign_up }));
-  return (await signIn(options, { email, password })).client;
-}
-
-async function enrolBridge(client: RukunClient, places: DemoPlaces): Promise<void> {
-  const bridge_url = `http://127.0.0.1:${places.bridge_port}`;
-  const [known] = unwrap(await client.GET('/api/v1/bridges'));
-  const bridge = known ?? unwrap(await client.POST('/api/v1/bridges', { body: { name: 'Kantor', url: bridge_url } }));
-  const path_id = { params: { path: { id: bridge.id } } };
-  if (bridge.url !== bridge_url)
-    unwrap(await client.PUT('/api/v1/bridges/{id}', { ...path_id, body: { url: bridge_url } }));
-  if (bridge.enrolled_at && existsSync(path.join(places.state_dir, 'bridge/bridge.json'))) return;
-  const { token } = unwrap(await client.POST('/api/v1/bridges/{id}/enroll', path_id));
-  const args = [
-    'bridge/main.ts',
-    'enroll',
-    '--again',
-    '--url',
-    places.url,
-    '--state',
-    path.join(places.state_dir, 'bridge'),
-  ];
-  await promisify(execFile)(process.execPath, args, { env: { ...process.env, RUKUN_ENROLMENT_TOKEN: token } });
+  const entry = await enterDemo(demo, () => {
+    forgetMade(state_dir);
+    // written first: a sign-up whose password nobody knows would be lost
+    writeDemoFile(state_dir, demo);
+  });
+  if (known) writeDemoFile(state_dir, demo);
+  if (entry.client) return { ...entry, demo, bridge_id: await ensureBridge(entry.client, places) };
+  const refusal = known ? entry.refusal : `there is no demo.json that says the password of ${demo.email}`;
+  say(`${refusal}: looking after the demo ISP is passed by`);
+  const bridge_id = readBridgeId(state_dir);
+  if (!bridge_id) say('the demo’s bridge isn’t enrolled: no bridge is started');
+  return { ...entry, refusal, demo, bridge_id };
 }
 
 /** Once the bridge runs: the router, its subscribers adopted from its export, and some new ones. */
-export async function fillDemo(demo: DemoFile, client: RukunClient, places: DemoPlaces): Promise<void> {
-  const router_id = await ensureRouter(client, demo);
-  unwrap(await client.POST('/api/v1/routers/{id}/test', { params: { path: { id: router_id } } }));
+export async function fillDemo({ demo, client, bridge_id, is_new }: PreparedDemo, places: DemoPlaces): Promise<void> {
+  if (!client) return;
+  const { state_dir, say } = places;
+  const router_id = await ensureRouter(client, demo, { ...places, bridge_id });
+  if (!router_id) return;
+  await testRouter(client, router_id, { is_new, say });
+  if (readMade(state_dir).is_filled) return;
   const customers = unwrap(await client.GET('/api/v1/customers/stats')).total;
   if (customers === 0) await adoptRouter(client, router_id, places.router_export);
   await pricePlans(client);
   if (customers < NEW_CUSTOMERS) await addNewCustomers(client, router_id);
   await fillMoney(client);
-}
-
-async function ensureRouter(client: RukunClient, demo: DemoFile): Promise<string> {
-  const access = {
-    host: demo.router_host,
-    port: demo.router_port,
-    username: demo.router_user,
-    password: demo.router_password,
-  };
-  const [known] = unwrap(await client.GET('/api/v1/routers'));
-  if (!known)
-    return unwrap(
-      await client.POST('/api/v1/routers', { body: { name: 'Gerbang', location: 'Kantor RW 02', ...access } }),
-    ).id;
-  if (known.port !== access.port)
-    unwrap(
-      await client.PUT('/api/v1/routers/{id}', { params: { path: { id: known.id } }, body: { port: access.port } }),
-    );
-  return known.id;
+  noteMade(state_dir, { is_filled: true });
 }
 
 async function adoptRouter(client: RukunClient, router_id: string, router_export: string): Promise<void> {

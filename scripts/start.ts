@@ -3,16 +3,10 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { createWriteStream, existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import path from 'node:path';
-import {
-  fillDemo,
-  makePassword,
-  prepareDemo,
-  ROUTER_USER,
-  writePrivate,
-  type DemoFile,
-  type DemoPlaces,
-} from './demo.ts';
+import { fillDemo, makePassword, prepareDemo, ROUTER_USER, type DemoPlaces, type PreparedDemo } from './demo.ts';
+import { StartError, writePrivate } from './demo-files.ts';
 import { makeRouterExport } from './demo-isp.ts';
+import { ROUTER_NAME } from './demo-network.ts';
 import { dialSubscribers } from './demo-subscribers.ts';
 import { readSecrets, writeSecrets } from './key-stores.ts';
 import { makeSecrets } from './keys.ts';
@@ -33,9 +27,6 @@ const PORTS = {
 const STATE_DIR = path.resolve(process.env.RUKUN_STATE ?? '.state');
 const POOL_SIZE = Number(process.env.POOL_SIZE ?? 16);
 const DEMO_CUSTOMERS = 300;
-
-/** A mistake that a person can put right; its message is shown as it is. */
-class StartError extends Error {}
 
 const say = (line: string) => process.stdout.write(`${line}\n`);
 
@@ -140,7 +131,7 @@ function workerBindings(secrets: Record<string, string>): Record<string, string>
   };
 }
 
-async function start(): Promise<DemoFile> {
+async function start(): Promise<PreparedDemo> {
   await checkPorts();
   mkdirSync(STATE_DIR, { recursive: true, mode: 0o700 });
   const { router_password, bindings } = await loadSecrets();
@@ -149,7 +140,7 @@ async function start(): Promise<DemoFile> {
   const router_args = ['--port', String(PORTS.ROUTER_PORT), '--user', ROUTER_USER, '--password-env', 'ROUTER_PASSWORD'];
   const router_says = await startProgram(
     'router',
-    ['simulate', ...router_args, '--identity', 'Gerbang', '--state', in_state('router.rsc'), '--control-port', '0'],
+    ['simulate', ...router_args, '--identity', ROUTER_NAME, '--state', in_state('router.rsc'), '--control-port', '0'],
     {
       ROUTER_PASSWORD: router_password,
     },
@@ -174,17 +165,19 @@ async function start(): Promise<DemoFile> {
     router_password,
     bridge_port: PORTS.BRIDGE_PORT,
     router_export,
+    say,
   };
   say('looking after the demo ISP …');
-  const { demo, client } = await prepareDemo(places);
-  await startProgram('bridge', ['run', '--port', String(PORTS.BRIDGE_PORT), '--state', in_state('bridge')]);
+  const prepared = await prepareDemo(places);
+  if (prepared.bridge_id)
+    await startProgram('bridge', ['run', '--port', String(PORTS.BRIDGE_PORT), '--state', in_state('bridge')]);
   // what a start before left undone needn't wait for the next round of the sweep
   await worker.runCrons();
-  await fillDemo(demo, client, places);
+  await fillDemo(prepared, places);
   const control_port = /control port on 127\.0\.0\.1:(\d+)/.exec(router_says)![1]!;
   const online = await dialSubscribers(`http://127.0.0.1:${control_port}`);
   say(`${online} subscribers dialled in`);
-  return demo;
+  return prepared;
 }
 
 /** Miniflare would end the process at once on a signal; everything is to end in order. */
@@ -199,14 +192,14 @@ takeOverSignals();
 endWithParent(() => void stop());
 
 try {
-  const demo = await start();
+  const { demo, refusal } = await start();
   say('');
   say(`Rukun            ${demo.url}            reference: ${demo.url}/docs`);
   say(
     `Demo ISP         ${demo.tenant} (X-Tenant-ID: ${demo.tenant}, or http://${demo.tenant}.localhost:${PORTS.PORT})`,
   );
   say(`Dashboard        http://${demo.tenant}.localhost:${PORTS.PORT}/live`);
-  say(`Sign in          ${demo.email}  ${demo.password}`);
+  say(`Sign in          ${demo.email}  ${refusal ? `(${refusal})` : demo.password}`);
   say(`Simulated router ${demo.router_host}:${demo.router_port}  ${demo.router_user}  ${demo.router_password}`);
   say(`All state        ${STATE_DIR}   (for scripts: demo.json; logs beside it)`);
   say('Ctrl-C ends it.');

@@ -1,11 +1,13 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { createServer, connect, type AddressInfo, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Secret, TOTP } from 'otpauth';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { signIn, unwrap, type RukunClient } from '../../client/index.ts';
+import { createRukunClient, signIn, unwrap, type RukunClient } from '../../client/index.ts';
+import { fillDemo, prepareDemo } from '../../scripts/demo.ts';
 
 /** What `npm start` runs, from outside: the API by HTTP, the router by a client that shares nothing with the bridge. */
 
@@ -24,9 +26,12 @@ let ports: { PORT: number; BRIDGE_PORT: number; ROUTER_PORT: number };
 let child: ChildProcess;
 let output = '';
 
-function start(): ChildProcess {
+function start(settings: Record<string, string> = {}): ChildProcess {
   output = '';
-  const env = Object.entries({ ...ports, RUKUN_STATE: state_dir }).map(([name, value]) => [name, String(value)]);
+  const env = Object.entries({ ...ports, RUKUN_STATE: state_dir, ...settings }).map(([name, value]) => [
+    name,
+    String(value),
+  ]);
   const started = spawn(process.execPath, ['scripts/start.ts'], {
     cwd: ROOT,
     env: { ...process.env, ...Object.fromEntries(env) },
@@ -241,16 +246,150 @@ it('shows the reference from its own origin', async () => {
   }
 });
 
+/** What comes after the first start signs in more often than a person does. */
+const MANY_SIGN_INS = { LIMIT_SIGNIN_PER_MINUTE: '1000', PASSWORD_COST: '4' };
+
+async function listNetwork(client: RukunClient) {
+  const routers = unwrap(await client.GET('/api/v1/routers'));
+  const bridges = unwrap(await client.GET('/api/v1/bridges'));
+  return { routers, bridges };
+}
+
+/** Somebody adds a router and a bridge that come before the demo’s own in every list, and gives those other names. */
+async function changeNetwork(client: RukunClient): Promise<void> {
+  const { routers, bridges } = await listNetwork(client);
+  const of = (row?: { id: string }) => ({ params: { path: { id: row!.id } } });
+  unwrap(await client.PUT('/api/v1/routers/{id}', { ...of(routers[0]), body: { name: 'Pintu' } }));
+  unwrap(await client.PUT('/api/v1/bridges/{id}', { ...of(bridges[0]), body: { name: 'Loket' } }));
+  const access = { host: '127.0.0.1', port: await findFreePort(), username: 'rukun', password: 'milik-sendiri' };
+  unwrap(await client.POST('/api/v1/routers', { body: { name: 'Atap', ...access } }));
+  unwrap(await client.POST('/api/v1/bridges', { body: { name: 'Atap', url: 'https://atap.melati.example' } }));
+}
+
 it('ends everything on Ctrl-C, and a second start keeps the data', async () => {
   const before = await readDemo();
-  const customers = unwrap(await (await signInToDemo()).GET('/api/v1/customers/stats')).total;
+  const client = await signInToDemo();
+  const customers = unwrap(await client.GET('/api/v1/customers/stats')).total;
+  await changeNetwork(client);
+  const network = await listNetwork(client);
   expect(await end('SIGINT')).toBe(0);
   for (const port of Object.values(ports)) await expect(isOpen(port)).resolves.toBe(false);
-  child = start();
+  child = start(MANY_SIGN_INS);
   await waitUntilReady();
   expect(await readDemo()).toEqual(before);
-  expect(unwrap(await (await signInToDemo()).GET('/api/v1/customers/stats')).total).toBe(customers);
+  const again = await signInToDemo();
+  expect(unwrap(await again.GET('/api/v1/customers/stats')).total).toBe(customers);
   expect(await readSecret('siti@melati')).toMatchObject({ disabled: 'true' });
+  const { routers, bridges } = await listNetwork(again);
+  const places = network.routers.map(({ id, name, host, port, bridge_id }) => ({ id, name, host, port, bridge_id }));
+  expect(routers).toMatchObject(places);
+  expect(bridges).toMatchObject(network.bridges.map(({ id, name, url }) => ({ id, name, url })));
+  expect(bridges.map(({ name, enrolled_at }) => [name, enrolled_at !== null])).toEqual([
+    ['Atap', false],
+    ['Loket', true],
+  ]);
+  const path_id = { params: { path: { id: routers.find(({ name }) => name === 'Pintu')!.id } } };
+  expect(unwrap(await again.POST('/api/v1/routers/{id}/test', path_id)).identity).toBe('Gerbang');
+}, 120_000);
+
+/** What a start does to the demo ISP, on the system that runs; gives what it says. */
+async function lookAfterDemo(url?: string): Promise<string> {
+  const demo = await readDemo();
+  const lines: string[] = [];
+  const places = {
+    state_dir,
+    url: url ?? demo.url!,
+    router_port: ports.ROUTER_PORT,
+    router_password: demo.router_password!,
+    bridge_port: ports.BRIDGE_PORT,
+    router_export: '',
+    say: (line: string) => void lines.push(line),
+  };
+  await fillDemo(await prepareDemo(places), places);
+  expect(await readDemo()).toEqual(demo);
+  return lines.join('\n');
+}
+
+it('has nothing to say of a demo ISP that is as it was, also where it remembers nothing', async () => {
+  expect(await lookAfterDemo()).toBe('');
+  const client = await signInToDemo();
+  const network = await listNetwork(client);
+  await rm(path.join(state_dir, 'demo-made.json'));
+  expect(await lookAfterDemo()).toBe('');
+  const places = network.routers.map(({ id, name, host, port }) => ({ id, name, host, port }));
+  expect((await listNetwork(client)).routers).toMatchObject(places);
+});
+
+it('passes the demo ISP by when its admin’s password is another one, or not enough', async () => {
+  const { password, email, url, tenant } = await readDemo();
+  const client = await signInToDemo();
+  const { id } = unwrap(await client.GET('/api/v1/auth/me'));
+
+  unwrap(await client.PUT('/api/v1/settings', { body: { second_factor_roles: ['admin'] } }));
+  expect(await lookAfterDemo()).toMatch(/must set up a second factor.*passed by/);
+  unwrap(await client.PUT('/api/v1/settings', { body: { second_factor_roles: [] } }));
+
+  const { secret } = unwrap(await client.POST('/api/v1/auth/totp', { body: { current_password: password! } }));
+  const code = new TOTP({ secret: Secret.fromBase32(secret) }).generate();
+  const on = unwrap(await client.POST('/api/v1/auth/totp/confirm', { body: { code } }));
+  expect(await lookAfterDemo()).toMatch(/a code of the second factor.*passed by/);
+  const proven = createRukunClient({ url: url!, access_token: on.access_token });
+  const proof = { current_password: password!, code: on.recovery_codes[0]! };
+  unwrap(await proven.POST('/api/v1/auth/totp/disable', { body: proof }));
+
+  const second = { email: 'budi@melati.example', password: 'sandi-budi-9317', name: 'Budi', role: 'admin' as const };
+  unwrap(await proven.POST('/api/v1/users', { body: second }));
+  const budi = (await signIn({ url: url!, tenant }, { email: second.email, password: second.password })).client;
+  const change = async (body: { is_active?: boolean; role?: 'admin' | 'operator' }) =>
+    unwrap(await budi.PUT('/api/v1/users/{id}', { params: { path: { id } }, body }));
+  await change({ is_active: false });
+  expect(await lookAfterDemo()).toMatch(/password in demo\.json is no longer right for ayu.*passed by/);
+  await change({ is_active: true, role: 'operator' });
+  expect(await lookAfterDemo()).toMatch(/ayu.* is no admin any more.*passed by/);
+  await change({ role: 'admin' });
+  expect((await signIn({ url: url!, tenant }, { email: email!, password: password! })).session.user.role).toBe('admin');
+});
+
+it('says clearly that the API does not answer', async () => {
+  const url = `http://127.0.0.1:${await findFreePort()}`;
+  await expect(lookAfterDemo(url)).rejects.toThrow(`${url} does not answer`);
+});
+
+it('warns of a router that is out of reach, and makes nothing again that was deleted', async () => {
+  const client = await signInToDemo();
+  const { routers, bridges } = await listNetwork(client);
+  const change = async (id: string, body: { host?: string; password?: string; bridge_id?: null }) =>
+    unwrap(await client.PUT('/api/v1/routers/{id}', { params: { path: { id } }, body }));
+  const own = routers.find(({ name }) => name === 'Pintu')!;
+  await change(own.id, { password: 'sandi-lain' });
+  expect(await lookAfterDemo()).toMatch(/^the demo’s router Pintu can’t be reached: /);
+
+  for (const { id } of routers) await change(id, { bridge_id: null, host: '10.9.9.9' });
+  const its_bridge = { params: { path: { id: bridges.find(({ name }) => name === 'Loket')!.id } } };
+  unwrap(await client.DELETE('/api/v1/bridges/{id}', its_bridge));
+  expect(await lookAfterDemo()).toMatch(/^the demo’s bridge was deleted.*\nthe demo’s router Pintu .*has no bridge/);
+
+  // a router can be deleted once no customer is on it; to the demo one of another id is the same
+  const made = path.join(state_dir, 'demo-made.json');
+  await writeFile(made, JSON.stringify({ router_id: its_bridge.params.path.id, is_filled: true }));
+  expect(await lookAfterDemo()).toMatch(/\nthe demo’s router was deleted/);
+  const after = await listNetwork(client);
+  expect(after.bridges.map(({ name }) => name)).toEqual(['Atap']);
+  expect(after.routers).toMatchObject(routers.map(({ id, port }) => ({ id, port, host: '10.9.9.9', bridge_id: null })));
+});
+
+it('starts although the admin has another password and the bridge is gone', async () => {
+  const before = await readDemo();
+  const client = await signInToDemo();
+  const passwords = { current_password: before.password!, new_password: 'sandi-baru-4471' };
+  unwrap(await client.PUT('/api/v1/auth/password', { body: passwords }));
+  expect(await end('SIGTERM')).toBe(0);
+  child = start(MANY_SIGN_INS);
+  await waitUntilReady();
+  expect(output).toMatch(/password in demo\.json is no longer right for ayu.*passed by/);
+  expect(output).not.toContain(before.password);
+  expect(await readDemo()).toEqual(before);
+  await signIn({ url: before.url!, tenant: before.tenant }, { email: before.email!, password: passwords.new_password });
 }, 120_000);
 
 it('says clearly that a port is in use', async () => {
