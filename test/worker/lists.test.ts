@@ -402,6 +402,7 @@ async function otherModels(): Promise<{ tenant: TestTenant; models: Model[] }> {
       filters: [
         fc.constantFrom('true', 'false', 'all').map(value => ({ params: { is_active: value }, keeps: (row: Row) => value === 'all' || row.is_active === Number(value === 'true') })), // prettier-ignore
         fc.oneof(exact('price', [100, 300]), range('price', [100, 150, 200, 300])),
+        when,
         searched(['1', 'PLAN', 'nowhere', '%', '_'], 'name', 'profile_name', 'description'),
       ],
       sorts: columns('sort_order', 'name', 'price', 'created_at'),
@@ -420,12 +421,12 @@ async function otherModels(): Promise<{ tenant: TestTenant; models: Model[] }> {
       path: '/routers',
       rows: await rows('routers'),
       key: 'id',
-      filters: [exact('status', ['unknown', 'online', 'offline']), flag('is_active'), exact('bridge_id', bridges.slice(0, 3).map(bridge => bridge.id)), searched(['R', '1', '10.0', 'nowhere'], 'name', 'host', 'location')], // prettier-ignore
+      filters: [exact('status', ['unknown', 'online', 'offline']), flag('is_active'), exact('bridge_id', bridges.slice(0, 3).map(bridge => bridge.id)), when, searched(['R', '1', '10.0', 'nowhere'], 'name', 'host', 'location')], // prettier-ignore
       sorts: columns('name', 'created_at'),
       default_sort: 'name',
     },
-    { path: '/bridges', rows: await rows('bridges'), key: 'id', filters: [searched(['B', '1', 'nowhere'], 'name')], sorts: columns('name', 'created_at'), default_sort: 'name' }, // prettier-ignore
-    { path: '/zones', rows: await rows('zones'), key: 'id', filters: [searched(['Z', '1', 'nowhere'], 'name')], sorts: columns('name', 'created_at'), default_sort: 'name' }, // prettier-ignore
+    { path: '/bridges', rows: await rows('bridges'), key: 'id', filters: [when, searched(['B', '1', 'nowhere'], 'name')], sorts: columns('name', 'created_at'), default_sort: 'name' }, // prettier-ignore
+    { path: '/zones', rows: await rows('zones'), key: 'id', filters: [when, searched(['Z', '1', 'nowhere'], 'name')], sorts: columns('name', 'created_at'), default_sort: 'name' }, // prettier-ignore
     {
       path: '/jobs',
       rows: await rows('jobs'),
@@ -446,7 +447,11 @@ async function otherModels(): Promise<{ tenant: TestTenant; models: Model[] }> {
       path: '/ip-pools',
       rows: await rows('ip_pools'),
       key: 'id',
-      filters: [exact('router_id', [...routers, plans[0]]), searched(['p', '1', '10.', 'nowhere'], 'name', 'ranges')],
+      filters: [
+        exact('router_id', [...routers, plans[0]]),
+        when,
+        searched(['p', '1', '10.', 'nowhere'], 'name', 'ranges'),
+      ],
       sorts: columns('name', 'created_at'),
       default_sort: 'name',
     },

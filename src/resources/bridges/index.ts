@@ -5,7 +5,7 @@ import { read } from '../../db/session.ts';
 import { crud } from '../../http/crud.ts';
 import { endpoint } from '../../http/endpoint.ts';
 import { Id, Instant, line } from '../../http/fields.ts';
-import { contains } from '../../http/list.ts';
+import { contains, during } from '../../http/list.ts';
 import type { Resource } from '../../http/resource.ts';
 import { EnrolAnswer, EnrolRequest, ReportAnswer, ReportRequest } from '../../protocol/messages.ts';
 import { retryBridge } from '../../provisioning/settle-circuit.ts';
@@ -61,7 +61,7 @@ const { routes } = crud({
   row: Bridge,
   input: BridgeInput,
   list: {
-    filters: {},
+    filters: { created_at: during(bridges.created_at) },
     sort: ['name', 'created_at'],
     default_sort: 'name',
     search: contains(bridges.name),

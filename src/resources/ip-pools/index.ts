@@ -6,7 +6,7 @@ import { read } from '../../db/session.ts';
 import { AppError, invalidField } from '../../errors.ts';
 import { crud, type Prepared, type Target } from '../../http/crud.ts';
 import { Id, Instant, line, note } from '../../http/fields.ts';
-import { contains, exactly } from '../../http/list.ts';
+import { contains, during, exactly } from '../../http/list.ts';
 import type { Resource } from '../../http/resource.ts';
 import { parsePoolRanges } from '../../lib/routeros/pool-ranges.ts';
 import { describePool } from '../../provisioning/desired.ts';
@@ -115,7 +115,7 @@ export const ipPoolsResource: Resource = {
     row: IpPool,
     input: IpPoolInput,
     list: {
-      filters: { router_id: exactly(ip_pools.router_id, Id) },
+      filters: { router_id: exactly(ip_pools.router_id, Id), created_at: during(ip_pools.created_at) },
       sort: ['name', 'created_at'],
       default_sort: 'name',
       search: contains(ip_pools.name, ip_pools.ranges),

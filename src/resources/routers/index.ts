@@ -8,7 +8,7 @@ import { invalidField } from '../../errors.ts';
 import { crud, type Prepared, type Target } from '../../http/crud.ts';
 import { endpoint } from '../../http/endpoint.ts';
 import { Id, Instant, line, QueryBoolean, MASK, secretText } from '../../http/fields.ts';
-import { contains, exactly } from '../../http/list.ts';
+import { contains, during, exactly } from '../../http/list.ts';
 import type { Resource } from '../../http/resource.ts';
 import { askRouter, findRouter } from '../../provisioning/ask-router.ts';
 import { probeRouter } from '../../provisioning/bridge-client.ts';
@@ -210,6 +210,7 @@ const routers_crud = crud({
       status: exactly(routers.status, z.enum(CONNECTION_STATES)),
       is_active: exactly(routers.is_active, QueryBoolean),
       bridge_id: exactly(routers.bridge_id, Id),
+      created_at: during(routers.created_at),
     },
     sort: ['name', 'created_at'],
     default_sort: 'name',

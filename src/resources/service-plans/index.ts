@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { crud } from '../../http/crud.ts';
 import { endpoint } from '../../http/endpoint.ts';
 import { queryInt } from '../../http/fields.ts';
-import { contains, exactly, list, within } from '../../http/list.ts';
+import { contains, during, exactly, list, within } from '../../http/list.ts';
 import type { Resource } from '../../http/resource.ts';
 import { getPlanSettings, preparePlan, togglePlan, updatePlanSettings } from './actions.ts';
 import { Plan, PlanChange, PlanInput, PlanSettings, PlanSettingsInput } from './schema.ts';
@@ -26,6 +26,7 @@ const plans = crud({
         toValue: text => (text === 'all' ? undefined : text === 'true'),
       },
       price: within(service_plans.price, queryInt()),
+      created_at: during(service_plans.created_at),
     },
     sort: ['sort_order', 'name', 'price', 'created_at'],
     default_sort: 'sort_order',

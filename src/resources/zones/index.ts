@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { crud } from '../../http/crud.ts';
 import { Id, Instant, line } from '../../http/fields.ts';
-import { contains } from '../../http/list.ts';
+import { contains, during } from '../../http/list.ts';
 import type { Resource } from '../../http/resource.ts';
 import { zones } from './table.ts';
 
@@ -20,6 +20,11 @@ export const zonesResource: Resource = {
     permissions: { read: 'customers:read', write: 'customers:write' },
     row: Zone,
     input: ZoneInput,
-    list: { filters: {}, sort: ['name', 'created_at'], default_sort: 'name', search: contains(zones.name) },
+    list: {
+      filters: { created_at: during(zones.created_at) },
+      sort: ['name', 'created_at'],
+      default_sort: 'name',
+      search: contains(zones.name),
+    },
   }).routes,
 };
