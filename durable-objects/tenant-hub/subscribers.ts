@@ -59,13 +59,23 @@ export const provisioning = (open: () => Promise<Context>): LogSubscriber => ({
   },
 });
 
-/** What an event is followed by outside of the database: done by whoever committed it, and here if that failed. */
+/**
+ * What an event is followed by outside of the database: done by whoever committed it, and here if that failed. In order
+ * for each thing that it happened to; one that can't be done holds up no other thing's.
+ */
 export const consequences = (open: () => Promise<Context>): LogSubscriber => ({
   name: 'consequences',
   kind: 'until_done',
   wants: hasConsequences,
   async deliver(events) {
     const context = await open();
-    for (const event of events) await inTime(actOn(context, event), PATIENCE_MS, `${event.type} isn’t followed`);
+    const of_each = [...Map.groupBy(events, event => event.entity_id).values()];
+    const ends = await Promise.allSettled(
+      of_each.map(async own => {
+        for (const event of own) await inTime(actOn(context, event), PATIENCE_MS, `${event.type} isn’t followed`);
+      }),
+    );
+    const failed = ends.find(end => end.status === 'rejected');
+    if (failed) throw failed.reason;
   },
 });

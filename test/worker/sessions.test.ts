@@ -2,10 +2,12 @@ import { env } from 'cloudflare:test';
 import { Secret, TOTP } from 'otpauth';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { TOLERATED } from '../../durable-objects/rate-limiter/suspicion.ts';
+import { consequences } from '../../durable-objects/tenant-hub/subscribers.ts';
 import { limiterOf } from '../../src/door/admission.ts';
 import type { Env } from '../../src/env.ts';
 import { Listener } from '../support/listener.ts';
 import { callWith } from '../support/direct.ts';
+import { makeTestContext } from '../support/network-world.ts';
 import { call, PASSWORD, TestTenant } from '../support/world.ts';
 
 afterEach(() => {
@@ -198,6 +200,22 @@ describe('sessions', () => {
     const caller = { address: 'x', user_id: user.id, session_id: null };
     const isTold = async () => (await limiter.ask({ caller, counts: [], now: Date.now() })).tokens_valid_from > 0;
     await vi.waitUntil(isTold, { timeout: 10_000, interval: 20 });
+  });
+
+  test('what the limiter can’t be told of one thing holds up nothing of another', async () => {
+    const tenant = await TestTenant.signUp();
+    const ended: string[] = [];
+    const limiter = {
+      lift: () => Promise.reject(new Error('deaf')),
+      end: async (subject: string) => void ended.push(subject),
+    };
+    const RATE_LIMITER = { idFromName: () => ({}), get: () => limiter } as unknown as Env['RATE_LIMITER'];
+    const ctx = await makeTestContext(tenant, { env: { ...env, RATE_LIMITER } });
+    const happened = (type: string, entity_id: string) =>
+      ({ type, entity_id, entity_type: type.split('.')[0]!, seq: 1, customer_id: null, changes: {}, data: {}, facts: null, created_at: 0 }); // prettier-ignore
+    const events = [happened('block.deleted', 'b'), happened('session.ended', 's'), happened('user.deleted', 'u')];
+    await expect(consequences(async () => ctx).deliver(events)).rejects.toThrow('deaf');
+    expect(ended.sort()).toEqual(['s', 'u']);
   });
 });
 

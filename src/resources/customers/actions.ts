@@ -3,7 +3,7 @@ import type { z } from 'zod';
 import { seal, type Sealer } from '../../auth/sealing.ts';
 import { makeSecret } from '../../auth/tokens.ts';
 import type { Context } from '../../context.ts';
-import { commit, mustChange, mustHold, RaceLost, updateRow, type Write } from '../../db/commit.ts';
+import { commit, mustChange, mustHold, RaceLost, updateRow } from '../../db/commit.ts';
 import { takeFromSequence } from '../../db/sequences.ts';
 import { read, runTogether } from '../../db/session.ts';
 import { inUse, invalidField, invalidTransition, notFound } from '../../errors.ts';
