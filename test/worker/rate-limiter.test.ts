@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, test, vi } from 'vitest';
 import type { Caller, Count } from '../../durable-objects/rate-limiter/door.ts';
 import { admit, type Limit } from '../../durable-objects/rate-limiter/sliding-log.ts';
-import { TOLERATED } from '../../durable-objects/rate-limiter/suspicion.ts';
+import { TOLERATED, type Block, type Suspicion } from '../../durable-objects/rate-limiter/suspicion.ts';
 import type { RateLimiter } from '../../durable-objects/rate-limiter/index.ts';
 
 const limiterOf = (name: string) => env.RATE_LIMITER.get(env.RATE_LIMITER.idFromName(name));
@@ -270,5 +270,192 @@ describe('the Durable Object', () => {
       }),
       { numRuns: 100 },
     );
+  });
+});
+
+const MINUTE_MS = 60_000;
+const HOUR_MS = 60 * MINUTE_MS;
+
+/** By the README, written out: so many different ones within so many minutes block. */
+const BLOCKED_BY: Record<Suspicion, { most: number; window_ms: number }> = {
+  sign_in: { most: 15, window_ms: 15 * MINUTE_MS },
+  token: { most: 30, window_ms: 5 * MINUTE_MS },
+  tenant: { most: 20, window_ms: 5 * MINUTE_MS },
+  id: { most: 50, window_ms: 5 * MINUTE_MS },
+};
+const KINDS = Object.keys(BLOCKED_BY) as Suspicion[];
+
+type Whom = Pick<Block, 'reason' | 'address' | 'user_id'>;
+type Barred = Omit<Block, 'id'>;
+
+const isSame = (a: Whom, b: Whom) => a.reason === b.reason && a.address === b.address && a.user_id === b.user_id;
+const concerns = ({ reason, address, user_id }: Whom, caller: Caller) =>
+  address === caller.address && (reason !== 'id' || user_id === caller.user_id);
+
+/** The rule as it is said. Ids are held against the user who asks for them there, all else against the address. */
+class NaiveBlocks {
+  #counted: (Whom & { at: number; about: string | null })[] = [];
+  #blocks: Barred[] = [];
+
+  strike(reason: Suspicion, { address, user_id }: Caller, about: string | null, now: number): Barred | null {
+    const whom: Whom = { reason, address, user_id: reason === 'id' ? user_id : null };
+    if (this.holding(now).some(block => isSame(block, whom))) return null;
+    const { most, window_ms } = BLOCKED_BY[reason];
+    const recent = this.#counted.filter(each => isSame(each, whom) && each.at > now - window_ms);
+    if (about !== null && recent.some(each => each.about === about)) return null;
+    this.#counted.push({ ...whom, at: now, about });
+    if (recent.length + 1 < most) return null;
+    // what led to one block leads to no other
+    this.#counted = this.#counted.filter(each => !isSame(each, whom));
+    const block = { ...whom, blocked_at: now, ends_at: now + HOUR_MS };
+    this.#blocks.push(block);
+    return block;
+  }
+
+  holding(now: number): Barred[] {
+    return this.#blocks.filter(block => now < block.ends_at);
+  }
+
+  lift(whom: Whom): void {
+    this.#blocks = this.#blocks.filter(block => !isSame(block, whom));
+  }
+}
+
+const CALLERS: Caller[] = [
+  { address: '10.9.1.1', user_id: null, session_id: null },
+  { address: '10.9.1.1', user_id: 'ayu', session_id: 'ayu-1' },
+  { address: '10.9.1.1', user_id: 'budi', session_id: 'budi-1' },
+  { address: '10.9.1.2', user_id: 'ayu', session_id: 'ayu-2' },
+];
+
+/** What the many are about: each something else, nothing that could be told, all the same, or a few again and again. */
+const ABOUTS: Record<string, (which: number) => string | null> = {
+  others: () => crypto.randomUUID(),
+  nothing: () => null,
+  'the same': () => 'x',
+  'a few': which => `${which % 9}`,
+};
+
+/** It loses its memory, or lets go of what it holds to be over. */
+const LOSSES = ['evict', 'alarm'] as const;
+
+/**
+ * A few of one kind, about as many as block, or twice that; at once, or so far apart that they just fit into the window or just
+ * don’t. The last one may come when the window of the first ends, and something may be lost on the way.
+ */
+const strikesOf = (reason: Suspicion) => {
+  const { most, window_ms } = BLOCKED_BY[reason];
+  const too_far = Math.ceil(window_ms / (most - 1));
+  return fc.record({
+    act: fc.constant('strike' as const),
+    reason: fc.constant(reason),
+    caller: fc.constantFrom(...CALLERS),
+    times: fc.oneof(
+      fc.integer({ min: 1, max: 4 }),
+      fc.integer({ min: most - 2, max: most + 3 }),
+      fc.constantFrom(most, 2 * most),
+    ),
+    apart: fc.oneof(fc.constantFrom(0, 1, too_far - 1, too_far), fc.nat({ max: too_far })),
+    last_at: fc.option(
+      fc.integer({ min: -1, max: 1 }).map(more => window_ms + more),
+      { freq: 3 },
+    ),
+    about: fc.oneof(fc.constant('others'), fc.constantFrom(...Object.keys(ABOUTS))),
+    lost_after: fc.option(fc.integer({ min: 1, max: most })),
+    loss: fc.constantFrom(...LOSSES),
+  });
+};
+const waits = fc.record({
+  act: fc.constant('wait' as const),
+  wait_ms: fc.oneof(fc.nat({ max: 3 * MINUTE_MS }), fc.nat({ max: 2 * HOUR_MS })),
+});
+const which = fc.nat({ max: 5 });
+/** Up to the end of a block, or a millisecond before it or after. */
+const outwaits = fc.record({ act: fc.constant('outwait' as const), which, more_ms: fc.integer({ min: -1, max: 1 }) });
+const lifts = fc.record({ act: fc.constant('lift' as const), which });
+const losses = fc.record({ act: fc.constantFrom(...LOSSES) });
+const actsOf = (reasons: readonly Suspicion[]) => {
+  const strikes = fc.constantFrom(...reasons).chain(strikesOf);
+  const act = fc.oneof(
+    { weight: 6, arbitrary: strikes },
+    { weight: 2, arbitrary: waits },
+    outwaits,
+    losses,
+    lifts,
+    lifts,
+  );
+  return fc.array(act, { minLength: 1, maxLength: 20 });
+};
+/** Of one or two kinds, so that much of the same comes together. */
+const days = fc.shuffledSubarray(KINDS, { minLength: 1, maxLength: 2 }).chain(actsOf);
+
+const withoutId = ({ id: _, ...block }: Block): Barred => block;
+const inOrder = (blocks: readonly Barred[]) =>
+  blocks.toSorted((a, b) => `${a.reason} ${a.address} ${a.user_id}`.localeCompare(`${b.reason} ${b.address} ${b.user_id}`)); // prettier-ignore
+
+async function lose(limiter: DurableObjectStub<RateLimiter>, how: (typeof LOSSES)[number], now: number): Promise<void> {
+  if (how === 'evict') return evictDurableObject(limiter);
+  vi.useFakeTimers({ toFake: ['Date'] });
+  vi.setSystemTime(now);
+  await runDurableObjectAlarm(limiter).finally(() => vi.useRealTimers());
+}
+
+describe('blocks', () => {
+  /** What the object says: of all blocks, and to each caller of those that concern it. From inside, which saves many calls. */
+  const ask = (limiter: DurableObjectStub<RateLimiter>, now: number) =>
+    runInDurableObject(limiter, async instance => {
+      const verdicts = [];
+      for (const caller of CALLERS) verdicts.push(await instance.ask({ caller, counts: [], now }));
+      return [instance.blocks(now), ...verdicts.map(({ blocks }) => blocks)];
+    });
+
+  test('P51 whatever comes, those are blocked of whom too much was suspicious, for an hour, and nobody else', async () => {
+    const blocked = new Set<Suspicion>();
+    const start = Date.now() + HOUR_MS;
+    let number = 0;
+    await fc.assert(
+      fc.asyncProperty(days, async acts => {
+        const limiter = limiterOf(`address:blocks-${++number}`);
+        const naive = new NaiveBlocks();
+        let now = start;
+        for (const each of acts) {
+          const [holding] = (await ask(limiter, now)) as [Block[]];
+          const block = 'which' in each ? holding[each.which % holding.length] : null;
+          if (each.act === 'wait') now += each.wait_ms;
+          else if (each.act === 'outwait') now = Math.max(now, (block?.ends_at ?? now) + each.more_ms);
+          else if (each.act === 'evict' || each.act === 'alarm') await lose(limiter, each.act, now);
+          else if (each.act === 'lift' && block) {
+            await limiter.lift([block.id]);
+            naive.lift(block);
+          } else if (each.act === 'strike') {
+            const { reason, caller, times, apart, last_at, about, lost_after, loss } = each;
+            const list = Array.from({ length: times }, (_, i) => ({ at: now + i * apart, about: ABOUTS[about]!(i) }));
+            list.at(-1)!.at = Math.max(list.at(-1)!.at, now + (last_at ?? 0));
+            const strike = (some: typeof list) =>
+              runInDurableObject(limiter, async instance => {
+                const answers = [];
+                for (const { at, about } of some) answers.push(await instance.strike(reason, caller, about, at));
+                return answers.map(block => block && withoutId(block));
+              });
+            const made = await strike(list.slice(0, lost_after ?? times));
+            const rest = list.slice(lost_after ?? times);
+            if (rest.length > 0) await lose(limiter, loss, rest[0]!.at);
+            made.push(...(await strike(rest)));
+            expect(made).toEqual(list.map(({ at, about }) => naive.strike(reason, caller, about, at)));
+            if (made.some(block => block)) blocked.add(reason);
+            now = list.at(-1)!.at;
+          }
+          const due = naive.holding(now);
+          const told = await ask(limiter, now);
+          expect(told.map(blocks => inOrder(blocks.map(withoutId)))).toEqual(
+            [due, ...CALLERS.map(caller => due.filter(block => concerns(block, caller)))].map(inOrder),
+          );
+        }
+        await lose(limiter, 'alarm', now + HOUR_MS);
+        expect(await storedOf(limiter)).toEqual({});
+      }),
+      { numRuns: 100 },
+    );
+    expect(blocked).toEqual(new Set(KINDS));
   });
 });
