@@ -218,12 +218,12 @@ export class Door {
       if (ids.includes(block.id) && !block.is_reported) this.#setBlock({ ...block, is_reported: true });
   }
 
-  /** Ends blocks, and forgets what was suspicious there. */
+  /** Ends blocks, and forgets what was suspicious there; not what came since one that is over already. */
   lift(ids: readonly string[]): void {
-    for (const [key, { id }] of this.#blocks) {
+    for (const [key, { id, ends_at }] of this.#blocks) {
       if (!ids.includes(id)) continue;
       this.#drop(this.#blocks, key, 'block');
-      this.#drop(this.#strikes, key, 'strikes');
+      if (this.#now < ends_at) this.#drop(this.#strikes, key, 'strikes');
     }
   }
 

@@ -5,7 +5,7 @@ import { insertEventsFrom } from '../events/event.ts';
 import { toIso } from '../lib/time.ts';
 import { openAlerts, resolveAlerts } from '../resources/alerts/index.ts';
 import { bridges, type BridgeRow } from '../resources/bridges/table.ts';
-import { devices } from '../resources/devices/table.ts';
+import { devices, type DeviceRow } from '../resources/devices/table.ts';
 import { routers, type RouterRow } from '../resources/routers/table.ts';
 import type { BridgeCallFailed } from './bridge-client.ts';
 import { closesCircuit, countFailure, endWaitsOfReturned } from './settle-circuit.ts';
@@ -232,12 +232,12 @@ export function forgetRouter(ctx: Context, router_id: string): Statement[] {
   ]; // prettier-ignore
 }
 
-/** The same of a device. */
-export function forgetDevice(ctx: Context, device_id: string): Statement[] {
+/** The same of a device. The event of the change tells of the status that was read; what was seen since is told here. */
+export function forgetDevice(ctx: Context, { id, status }: Pick<DeviceRow, 'id' | 'status'>): Statement[] {
   return [
-    ...resolveAlerts(ctx, 'device_offline', sql`SELECT ${device_id} AS entity_id, ${ctx.now} AS at`),
+    ...resolveAlerts(ctx, 'device_offline', sql`SELECT ${id} AS entity_id, ${ctx.now} AS at`),
     tellStatus(ctx, 'device', sql`SELECT id, status AS old, 'unknown' AS new FROM ${devices}
-      WHERE id = ${device_id} AND status IN ('online', 'offline')`),
+      WHERE id = ${id} AND status IN ('online', 'offline') AND status <> ${status}`),
   ]; // prettier-ignore
 }
 

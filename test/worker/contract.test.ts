@@ -267,6 +267,7 @@ const ADMIN_ONLY = [
 const OFFICE = [
   /^(?!get).* \/customers(\/:id)?$/,
   /^post \/customers\/:id\/(activate|suspend|resume|terminate|reactivate|change-plan|hold|photos)$/,
+  /^delete \/customers\/:id\/change-plan$/,
   /^(?!get).* \/zones/,
   / \/imports/,
   /^post \/customers\/:id\/payments$/,

@@ -60,14 +60,18 @@ export function toMessage(event: LoggedEvent): LiveMessage | null {
   if (name === null) return null;
   const fields = declared[name];
   const told = Object.entries(event.changes).filter(([field, [, now]]) => fields.has(field) && now !== MASK);
-  const is_new = happenedOf(event.type) === 'created';
+  const happened = happenedOf(event.type);
+  const is_new = happened === 'created';
+  // of what was removed its name is told, as it was
+  const tellValue = (field: string, [old, now]: [unknown, unknown]) =>
+    happened === 'deleted' && STATUS[event.entity_type] && field !== 'status' ? old : now;
   const all = {
     ...event.facts,
     ...event.data,
-    ...Object.fromEntries(told.map(([field, [, now]]) => [field, now])),
+    ...Object.fromEntries(told.map(([field, values]) => [field, tellValue(field, values)])),
     ...(!is_new && { previous: Object.fromEntries(told.map(([field, [old]]) => [field, old])) }),
     ...(event.customer_id !== null && { customer_id: event.customer_id }),
-    happened: happenedOf(event.type),
+    happened,
     id: event.entity_id,
   };
   const data = Object.fromEntries(Object.entries(all).filter(([field]) => fields.has(field)));

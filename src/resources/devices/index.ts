@@ -174,7 +174,7 @@ async function prepareDevice(
   if (!starts_anew) return { columns: others, writes: is_assigned };
   return {
     columns: { ...others, status: status ?? 'unknown', status_at: null },
-    writes_before: forgetDevice(ctx, id),
+    writes_before: forgetDevice(ctx, before),
     writes: is_assigned,
   };
 }
@@ -202,7 +202,7 @@ const devices_crud = crud({
   toWire: toDevice,
   secrets: ['password'],
   prepare: prepareDevice,
-  beforeDelete: (ctx, row) => forgetDevice(ctx, row.id),
+  beforeDelete: (ctx, row) => forgetDevice(ctx, row),
 });
 
 /** Equipment in the field, and whether it answers. */
