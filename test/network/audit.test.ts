@@ -564,7 +564,7 @@ describe('P45 changes and events', () => {
         if (how === 'user' && name !== 'POST /auth/login') expect(answer.status, answer.text).toBe(401);
         if (how === 'epoch') expect(answer.status === 200 || answer.status >= 400, answer.text).toBe(true);
       }),
-      { ...RUNS, numRuns: 200 },
+      { ...RUNS, numRuns: 100 },
     );
     expect([...blocked].sort()).toEqual(['events', 'rows']);
     expect(error).toHaveBeenCalled();
@@ -738,7 +738,7 @@ describe('P47 nobody changes the log', () => {
         await expect(d1.batch([d1.prepare(statement), d1.prepare(`SELECT 1`)])).rejects.toThrow(/append-only/);
         expect((await all()).results).toEqual(before);
       }),
-      { ...RUNS, numRuns: 200 },
+      { ...RUNS, numRuns: 100 },
     );
     expect(statements('events', '1', 'seq')).toHaveLength(15);
   });

@@ -179,7 +179,7 @@ describe('the consumer', () => {
           expect(await isDisabled(name)).toBe(is_off);
         }
       }),
-      { numRuns: 100 },
+      { numRuns: 50 },
     );
   });
 });

@@ -429,7 +429,7 @@ describe('status flow', () => {
           expect(row.termination_date === null).toBe(row.status !== 'terminated');
         }
       }),
-      RUNS,
+      FEWER_RUNS,
     );
   });
 
@@ -553,7 +553,7 @@ describe('plan changes', () => {
           await apply(tenant, customer.id, 'terminate');
         },
       ),
-      RUNS,
+      FEWER_RUNS,
     );
   });
 

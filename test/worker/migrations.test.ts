@@ -84,7 +84,7 @@ describe.each(KINDS)('P64 migrations of the %s', (_, migrations, binding) => {
           migrations.slice(0, to).map(migration => migration.name),
         );
       }),
-      { numRuns: 100 },
+      { numRuns: 50 },
     );
   });
 

@@ -222,7 +222,7 @@ describe('P23 secrets', () => {
           expectNone(all_needles.splice(0), { stored, answered });
         },
       ),
-      RUNS,
+      { ...RUNS, numRuns: 50 },
     );
   });
 
