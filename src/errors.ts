@@ -71,21 +71,18 @@ export const invalidField = (field: string, complaint: string) =>
   new AppError('VALIDATION_ERROR', undefined, { [field]: [complaint] });
 
 class Duplicate extends AppError {
+  readonly field: string;
+
   constructor(field: string) {
     super('DUPLICATE_ENTRY', `That ${field} is taken.`, { [field]: ['is taken'] });
+    this.field = field;
   }
 }
 export const duplicate = (field: string): AppError => new Duplicate(field);
 
-/** It was free when it was looked at: the unique index says otherwise. */
-export class TakenMeanwhile extends Duplicate {
-  readonly field: string;
+/** The unique index says so: nobody had looked, or it was free then. */
+export class TakenMeanwhile extends Duplicate {}
 
-  constructor(field: string) {
-    super(field);
-    this.field = field;
-  }
-}
 export const invalidTransition = (message: string) => new AppError('INVALID_TRANSITION', message);
 export const inUse = (message: string) => new AppError('IN_USE', message);
 export const unauthorized = (message?: string) => new AppError('UNAUTHORIZED', message);

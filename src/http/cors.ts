@@ -5,6 +5,7 @@ import { findTenant } from '../tenancy/directory.ts';
 import { subdomainOf } from '../tenancy/enter.ts';
 import type { App, HonoCtx } from './definition.ts';
 import { limitAddress } from './limit-address.ts';
+import { CONTENT_TYPES } from './request.ts';
 
 /**
  * Which other pages may call the API in a browser: those of the origins that the provider named (`PUT /settings`), at its own
@@ -54,13 +55,13 @@ export const allowOrigins: MiddlewareHandler<App> = (c, next) =>
     : answerOrigins(c, next);
 
 /**
- * What any page may have its visitor's browser send without asking us first (pictures, frames, plain forms, sockets) is
- * refused before anything is looked up: it would be the visitor who is taken to try names and tokens, and is blocked.
- * Browsers say where a request comes from, and no page can make them say otherwise; a person who follows a link may.
+ * After `allowOrigins`, which has said whether the page may. What any page may have its visitor's browser send without asking
+ * us first (pictures, frames, plain forms, sockets) is refused before it is taken for a try of names and tokens: it would be
+ * the visitor who is blocked for it. Browsers say where a request comes from, and no page can make them say otherwise; a
+ * person who follows a link may.
  */
 export const refuseForeignPages: MiddlewareHandler<App> = async (c, next) => {
-  const origin = c.req.header('origin') ?? '';
-  if (isUnasked(c) && (await allow(origin, c)) === null)
+  if (isUnasked(c) && !c.res.headers.has('Access-Control-Allow-Origin'))
     throw new AppError('FORBIDDEN', 'Pages of other sites may not ask for this.');
   await next();
 };
@@ -71,12 +72,11 @@ function isUnasked({ req }: HonoCtx): boolean {
   if (req.header('sec-fetch-site') !== 'cross-site') return false;
   const is_followed = req.header('sec-fetch-mode') === 'navigate' && req.header('sec-fetch-dest') === 'document';
   // either makes a browser ask first
-  const is_asked = req.header('authorization') !== undefined || isJson(req.header('content-type'));
+  const is_asked =
+    req.header('authorization') !== undefined || CONTENT_TYPES.json.test(req.header('content-type') ?? '');
   return !is_followed && !is_asked;
 }
 
 /** Programs that are no browsers name none. */
 const isOwnOrigin = (origin: string | undefined, url: string): boolean =>
   origin === undefined || (URL.canParse(origin) && new URL(origin).host === new URL(url).host);
-
-const isJson = (type: string | undefined): boolean => /^application\/json\b/i.test(type ?? '');

@@ -8,7 +8,7 @@ import type { AnyDefinition, App, HonoCtx } from './definition.ts';
 /** What is looked at in a request: path, content type, length, JSON, and how a complaint names its field. */
 
 export const MOST_BODY_BYTES = 1024 * 1024;
-const CONTENT_TYPES = {
+export const CONTENT_TYPES = {
   json: /^application\/json\s*(;|$)/i,
   text: /^text\/plain\s*(;|$)/i,
   form: /^application\/x-www-form-urlencoded\s*(;|$)/i,

@@ -1,7 +1,7 @@
 import { and, eq, gte, sql } from 'drizzle-orm';
 import type { Context } from '../context.ts';
 import { chunkJson, insertMany } from '../db/bulk.ts';
-import { mustHold, RaceLost, type Write } from '../db/commit.ts';
+import { RaceLost, type Write } from '../db/commit.ts';
 import { takeFromSequence } from '../db/sequences.ts';
 import { read, runTogether } from '../db/session.ts';
 import { AppError } from '../errors.ts';
@@ -14,6 +14,8 @@ import { customers, type CustomerRow } from '../resources/customers/table.ts';
 import { import_items, imports } from '../resources/imports/table.ts';
 import { commitProgress, jobs, tellProgress, type JobRow } from '../resources/jobs/index.ts';
 import { provisioning, UNTRIED, type ProvisioningRow } from '../resources/provisioning/table.ts';
+import { plansMustBeAsRead } from '../resources/service-plans/index.ts';
+import { service_plans } from '../resources/service-plans/table.ts';
 
 /** Creates the customers of an import, some hundred at a time; a run that stops goes on where it was. */
 
@@ -56,9 +58,13 @@ async function runChunk(ctx: Context, job: JobRow): Promise<void> {
       SELECT pppoe_username AS name FROM customers
       WHERE pppoe_username IN (SELECT name FROM ${import_items} WHERE ${waiting} ORDER BY line LIMIT ${CHUNK})
         AND status <> 'terminated' AND deleted_at IS NULL`),
-    orm.all<{ id: string; price: number | null }>(sql`
-      SELECT id, price FROM service_plans WHERE id IN (
-        SELECT data ->> 'service_plan_id' FROM ${import_items} WHERE ${waiting} ORDER BY line LIMIT ${CHUNK})`),
+    orm
+      .select({ id: service_plans.id, price: service_plans.price, updated_at: service_plans.updated_at })
+      .from(service_plans)
+      .where(
+        sql`${service_plans.id} IN (
+          SELECT data ->> 'service_plan_id' FROM ${import_items} WHERE ${waiting} ORDER BY line LIMIT ${CHUNK})`,
+      ),
   );
   if (items.length === 0) return finish(ctx, job, record!);
   const taken_names = new Set(taken.map(row => row.name));
@@ -85,7 +91,8 @@ async function runChunk(ctx: Context, job: JobRow): Promise<void> {
     ...lost.map(item => [item.line, 'conflict', 'was taken by a customer meanwhile']),
   ];
   const writes: Write[] = [
-    pricesMustBeAsRead(plans),
+    // whoever has no fee yet gets it when the plan is priced: not in between
+    plansMustBeAsRead(...plans),
     ...insertMany(ctx.db, customers, rows),
     ...adoptSecrets(ctx, free, router_ids),
     ...raiseRevisions(ctx, router_ids),
@@ -94,15 +101,6 @@ async function runChunk(ctx: Context, job: JobRow): Promise<void> {
   const events = rows.map(row => customerCreated(row, router_ids));
   await commitProgress(ctx, job, progress, writes, ...events);
 }
-
-/** Whoever has no fee yet gets it when the plan is priced: that must not happen in between. */
-const pricesMustBeAsRead = (plans: readonly { id: string; price: number | null }[]): Write =>
-  mustHold(
-    sql`NOT EXISTS (
-      SELECT 1 FROM json_each(${JSON.stringify(plans.map(({ id, price }) => [id, price]))}) AS v
-      JOIN service_plans AS p ON p.id = v.value ->> 0 WHERE p.price IS NOT v.value ->> 1)`,
-    new RaceLost(),
-  );
 
 /** Ends the job where it is; what wasn't created says why. */
 export async function failImport(ctx: Context, job: JobRow, reason: string): Promise<void> {

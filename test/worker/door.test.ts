@@ -221,6 +221,31 @@ describe('limits', () => {
     expect(await tenant.get('/zones')).toHaveLength(3);
   });
 
+  test('what is left tells nobody without a token which providers there are', async () => {
+    const tenant = await TestTenant.signUp();
+    const from = callerWith({});
+    const left = [];
+    for (const name of ['tidak-ada', tenant.slug, 'juga-tidak', tenant.slug]) {
+      const answer = await from('GET', '/customers', { headers: { 'x-tenant-id': name } });
+      expect(answer.status).toBe(401);
+      left.push(/;r=(\d+)/.exec(answer.headers.get('ratelimit')!)![1]);
+    }
+    expect(left).toEqual(['999', '998', '997', '996']);
+  });
+
+  test('who guesses the token of the metrics is counted, and blocked', async () => {
+    const address = newAddress();
+    const ask = (token: string) =>
+      callWith({ METRICS_TOKEN: 'rahasia' }, 'GET', '/metrics', { token, headers: { 'cf-connecting-ip': address } });
+    for (let i = 0; i < TOLERATED.token.most + 2; i++)
+      expect((await ask(`tebak-${i}`)).status, String(i)).toBe(i < TOLERATED.token.most ? 401 : 429);
+    const limited = { METRICS_TOKEN: 'rahasia', LIMIT_ADDRESS_PER_MINUTE: '2' };
+    const statuses = [];
+    for (let i = 0; i < 3; i++)
+      statuses.push((await callWith(limited, 'GET', '/metrics', { token: 'rahasia', headers: { 'cf-connecting-ip': '10.77.0.1' } })).status); // prettier-ignore
+    expect(statuses).toEqual([200, 200, 429]);
+  });
+
   test('routes without a provider are counted by their address alone', async () => {
     const from = callerWith({ LIMIT_ADDRESS_PER_MINUTE: '3' });
     const answers = [];

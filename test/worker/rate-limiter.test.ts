@@ -409,6 +409,19 @@ describe('blocks', () => {
       return [instance.blocks(now), ...verdicts.map(({ blocks }) => blocks)];
     });
 
+  test('a block that is lifted when it is over already takes nothing of what came since with it', async () => {
+    const limiter = limiterOf('address:late-lift');
+    const [caller] = CALLERS as [Caller];
+    const { most } = TOLERATED.sign_in;
+    const strike = (at: number) => limiter.strike('sign_in', caller, null, at);
+    const now = Date.now() + HOUR_MS;
+    let block: Block | null = null;
+    for (let i = 0; i < most; i++) block = await strike(now);
+    for (let i = 1; i < most; i++) expect(await strike(block!.ends_at)).toBeNull();
+    await limiter.lift([block!.id]);
+    expect(await strike(block!.ends_at)).not.toBeNull();
+  });
+
   test('P51 whatever comes, those are blocked of whom too much was suspicious, for an hour, and nobody else', async () => {
     const blocked = new Set<Suspicion>();
     const start = Date.now() + HOUR_MS;

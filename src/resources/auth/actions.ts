@@ -9,10 +9,9 @@ import { signInLimits, userLimit } from '../../door/limits.ts';
 import { invalidField, unauthorized } from '../../errors.ts';
 import { MASK } from '../../http/fields.ts';
 import { toIso } from '../../lib/time.ts';
-import type { SettingsRow } from '../settings/index.ts';
-import { hashNewPassword, refresh_tokens, users, type UserRow } from '../users/index.ts';
+import { hashNewPassword, refresh_tokens, users } from '../users/index.ts';
 import type { PasswordChange, RefreshInput, Session } from './schema.ts';
-import { actingAs, beginAnew, openSession, revokeFamily, selectSecondFactorRoles } from './session.ts';
+import { actingAs, beginAnew, openSession, revokeFamily, selectSecondFactorRoles, type Self } from './session.ts';
 
 async function findRefreshToken(ctx: Context, token: string) {
   const parsed = parseTenantSecret(token);
@@ -74,11 +73,6 @@ export async function logOut(ctx: Context, body: z.output<typeof RefreshInput>) 
     data: { user_id: user.id, email: user.email, session_id: family_id },
   });
   return { logged_out: true as const };
-}
-
-export interface Self {
-  user: UserRow;
-  second_factor_roles: SettingsRow['second_factor_roles'];
 }
 
 export async function findSelf(ctx: Context): Promise<Self> {

@@ -32,6 +32,11 @@ export interface Opening {
   second_factor_roles: SettingsRow['second_factor_roles'];
 }
 
+/** Who acts on their own account. */
+export interface Self extends Pick<Opening, 'second_factor_roles'> {
+  user: UserRow;
+}
+
 const MOST_AGENT = 200;
 
 export const userAgentOf = (request: Request): string | null =>
@@ -80,11 +85,7 @@ export async function openSession(ctx: Context, user: UserRow, opening: Opening)
 }
 
 /** What ends all sessions of a user, and begins another for whoever did that: its tokens are the answer. */
-export async function beginAnew(
-  ctx: Context,
-  { user, second_factor_roles }: { user: UserRow; second_factor_roles: Opening['second_factor_roles'] },
-  user_agent: string | null,
-) {
+export async function beginAnew(ctx: Context, { user, second_factor_roles }: Self, user_agent: string | null) {
   const at = toIso(ctx.now);
   const opening = { family_id: ctx.newId(), signed_in_at: at, user_agent, second_factor_roles };
   const session = await openSession(ctx, user, opening);

@@ -11,12 +11,12 @@ import { joinSearchText, toE164 } from '../../lib/text.ts';
 import { businessDate, toIso } from '../../lib/time.ts';
 import { logFailure } from '../../log.ts';
 import { routers } from '../routers/table.ts';
-import { selectPlansForLines } from '../service-plans/index.ts';
+import { plansMustBeAsRead, selectPlansForLines } from '../service-plans/index.ts';
 import { service_plans, type PlanRow } from '../service-plans/table.ts';
 import { selectSettings } from '../settings/index.ts';
 import { zones } from '../zones/index.ts';
 import { customerCreated } from './events.ts';
-import { changeLine, checkAddressFree, planMustBeAsRead } from './line-change.ts';
+import { changeLine, checkAddressFree } from './line-change.ts';
 import { selectCustomer, selectLine, toLine } from './queries.ts';
 import * as rules from './rules.ts';
 import type { CustomerInput, CustomerUpdate, Hold, PlanChangeInput, StatusChange } from './schema.ts';
@@ -103,7 +103,7 @@ export async function createCustomer(ctx: Context, sent: z.output<typeof Custome
     .returning();
   const [[created]] = (await commit(
     ctx,
-    [insert, planMustBeAsRead(plan!), ...checkAddressFree(row)],
+    [insert, plansMustBeAsRead(plan!), ...checkAddressFree(row)],
     customerCreated(row),
   )) as [[CustomerRow]];
   return created;

@@ -7,7 +7,8 @@ import type { NewEvent } from '../../events/event.ts';
 import { businessDate } from '../../lib/time.ts';
 import { setDesired } from '../../provisioning/set-desired.ts';
 import { checkPoolRoom } from '../ip-pools/index.ts';
-import type { PlanForLine, PlanRow } from '../service-plans/table.ts';
+import { plansMustBeAsRead } from '../service-plans/index.ts';
+import type { PlanForLine } from '../service-plans/table.ts';
 import type { SettingsRow } from '../settings/index.ts';
 import { customerChanged, customerChanges } from './events.ts';
 import type { Line } from './queries.ts';
@@ -69,7 +70,7 @@ function prepareLine(
   const event = customerChanged(customer, patch, happened, { routers: desired.routers, data: change.data });
   const room = rules.takesAddress(customer, after) ? checkPoolRoom(ctx, after, plan.address_pool) : [];
   const address = rules.comesToAddress(customer, after) ? checkAddressFree(after) : [];
-  const decided = plan.id !== line.plan.id ? [planMustBeAsRead(plan)] : [];
+  const decided = plan.id !== line.plan.id ? [plansMustBeAsRead(plan)] : [];
   const as_read = desired.routers.length > 0 ? [mustBeDecidedAnew(plan, settings)] : [];
   const writes = [write, ...(change.writes ?? []), ...decided, ...as_read, ...address, ...room, ...desired.writes];
   return { writes, event };
@@ -120,14 +121,6 @@ const mustBeDecidedAnew = (plan: PlanForLine, settings: SettingsRow): Write =>
   mustHold(
     sql`(SELECT updated_at FROM service_plan_settings WHERE plan_id = ${plan.id}) IS ${plan.settings_updated_at}
       AND (SELECT updated_at FROM settings) = ${Date.parse(settings.updated_at)}`,
-    new RaceLost(),
-  );
-
-/** A fee is taken from the plan: one that was priced or closed in the meantime is read again. */
-export const planMustBeAsRead = ({ id, updated_at }: Pick<PlanRow, 'id' | 'updated_at'>): Write =>
-  mustHold(
-    // a plan that is gone is the foreign key's to tell
-    sql`coalesce((SELECT updated_at FROM service_plans WHERE id = ${id}), ${Date.parse(updated_at)}) = ${Date.parse(updated_at)}`,
     new RaceLost(),
   );
 

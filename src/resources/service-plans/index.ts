@@ -9,7 +9,7 @@ import { getPlanSettings, preparePlan, togglePlan, updatePlanSettings } from './
 import { Plan, PlanChange, PlanInput, PlanSettings, PlanSettingsInput } from './schema.ts';
 import { service_plan_changes, service_plans } from './table.ts';
 
-export { selectPlansForLines } from './queries.ts';
+export { plansMustBeAsRead, selectPlansForLines } from './queries.ts';
 
 const plans = crud({
   name: 'plan',

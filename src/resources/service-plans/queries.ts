@@ -1,6 +1,7 @@
 import { eq, getTableColumns, sql, type SQL } from 'drizzle-orm';
 import type { Context } from '../../context.ts';
-import { service_plan_settings, service_plans, UNSET_PLAN_SETTINGS, type PlanForLine } from './table.ts';
+import { mustHold, RaceLost, type Write } from '../../db/commit.ts';
+import { service_plan_settings, service_plans, UNSET_PLAN_SETTINGS, type PlanForLine, type PlanRow } from './table.ts';
 
 /** Plans as a change of a line needs them; what nobody set is as it is unset. */
 export const selectPlansForLines = (ctx: Context, where: SQL) =>
@@ -21,3 +22,14 @@ export const selectPlansForLines = (ctx: Context, where: SQL) =>
     .from(service_plans)
     .leftJoin(service_plan_settings, eq(service_plan_settings.plan_id, service_plans.id))
     .where(where);
+
+/**
+ * A fee is taken from the plan: where one was priced or closed meanwhile, it is decided again. One that is gone is the
+ * foreign key's to tell.
+ */
+export function plansMustBeAsRead(...plans: readonly Pick<PlanRow, 'id' | 'updated_at'>[]): Write {
+  const as_read = JSON.stringify(plans.map(({ id, updated_at }) => [id, Date.parse(updated_at)]));
+  const is_other = sql`SELECT 1 FROM json_each(${as_read}) AS v
+    JOIN ${service_plans} AS p ON p.id = v.value ->> 0 WHERE p.updated_at <> v.value ->> 1`;
+  return mustHold(sql`NOT EXISTS (${is_other})`, new RaceLost());
+}
