@@ -108,7 +108,7 @@ function connect(options: Partial<LiveOptions> = {}): Live {
 }
 
 async function waitUntil(look: () => boolean, what: string): Promise<void> {
-  for (const end = Date.now() + 10_000; !look(); await sleep(5))
+  for (const end = Date.now() + 60_000; !look(); await sleep(5))
     if (Date.now() > end) throw new Error(`${what} did not happen; ${JSON.stringify({ states, messages })}`);
 }
 

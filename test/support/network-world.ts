@@ -25,7 +25,8 @@ export type Menu =
 /** Nobody listens there. */
 export const DEAD_PORT = 1;
 
-const PATIENCE_MS = 15_000;
+/** Only a failing test waits so long. */
+const PATIENCE_MS = 60_000;
 
 let next_name = 0;
 
@@ -189,7 +190,7 @@ export interface Interception {
   /** Which calls `before` is about; all unless told. */
   paths?: RegExp;
   /** Before the request leaves; may wait, or throw as a network would. */
-  before?: () => Promise<void> | void;
+  before?: (request: ApplyRequest) => Promise<void> | void;
   /** After the bridge answered, before the Worker knows; may give another answer. */
   after?: (response: Response) => Promise<Response | void> | Response | void;
 }
@@ -204,10 +205,10 @@ export async function withBridgeCalls(
   const watch = async (input: RequestInfo | URL, init?: RequestInit): Promise<Response> => {
     if (!isOfBridge(input)) return real(input, init);
     const path = new URL(input instanceof Request ? input.url : input).pathname;
-    if (!interception.paths || interception.paths.test(path)) await interception.before?.();
+    const request = JSON.parse(String(init?.body ?? 'null')) as ApplyRequest;
+    if (!interception.paths || interception.paths.test(path)) await interception.before?.(request);
     const response = await real(input, init);
     const answer = (await response.clone().json()) as ApplyAnswer;
-    const request = JSON.parse(String(init?.body ?? 'null')) as ApplyRequest;
     calls.push({ path, request, status: response.status, answer });
     return (await interception.after?.(response)) ?? response;
   };
