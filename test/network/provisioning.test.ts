@@ -490,11 +490,12 @@ describe('what else of a customer the router holds', () => {
     const world = await NetworkTenant.make();
     const plan = await world.addPlan();
     const { id } = await world.addLine(plan.id);
+    const before = Date.now();
     await world.tenant.put(`/service-plans/${plan.id}/advanced`, { address_pool: 'tidak-ada' });
     const { items } = await world.waitFor(id, 'failed');
     expect(items[0]!.last_error).toContain('remote-address');
     expect(items[0]!.attempts).toBe(1);
-    expect(Date.parse(items[0]!.next_attempt_at!)).toBeGreaterThan(Date.now() + 20_000);
+    expect(Date.parse(items[0]!.next_attempt_at!)).toBeGreaterThanOrEqual(before + 30_000);
     await loadOnRouter('/ip pool\nadd name=tidak-ada ranges=10.51.0.2-10.51.0.9\n');
     await world.makeDue();
     await world.look();
@@ -548,11 +549,10 @@ describe('what is not ours', () => {
 });
 
 describe('a router or bridge that is away', () => {
-  /** Due again and again, each time with the clock's own delay; nothing is woken behind the test's back. */
+  /** Due again and again, each time with the clock's own delay. The hub is silent: nothing is woken behind the test's back. */
   async function tryTimes(world: NetworkTenant, customer_id: string, times: number) {
     const tries: { attempts: number; delay_ms: number }[] = [];
     const { queue, sent } = recordQueue<ProvisioningMessage>();
-    silenceHub();
     for (let at = 0; at < times; at++) {
       await world.makeDue();
       const now = Date.now();
@@ -582,12 +582,10 @@ describe('a router or bridge that is away', () => {
     const stays = await world.addLine(plan.id);
     const ends = await world.addLine(plan.id);
     await takeRouterAway();
+    silenceHub();
     const fresh = await world.tenant.addCustomer(plan.id, { pppoe_username: uniqueName(), pppoe_password: PASSWORD });
     await world.tenant.post(`/customers/${fresh.id}/activate`, {});
     await world.tenant.post(`/customers/${ends.id}/terminate`, {});
-    // both of their messages have been and gone
-    await Promise.all([world.waitForTry(fresh.id), world.waitForTry(ends.id)]);
-    await new Promise(resolve => setTimeout(resolve, 50));
     growing(await tryTimes(world, fresh.id, 9));
     const [item] = (await world.read(fresh.id)).items;
     expect(item).toMatchObject({ status: 'pending', last_applied_at: null });
@@ -608,11 +606,10 @@ describe('a router or bridge that is away', () => {
     const world = await NetworkTenant.make();
     const { id } = await world.addLine((await world.addPlan()).id);
     await takeRouterAway({ silent_after_accept: true });
-    const started = Date.now();
     const answer = await world.tenant.call('POST', `/routers/${world.router_id}/test`);
+    // the bridge gave up, and not we on it
     expect([answer.status, answer.error.code]).toEqual([502, 'ROUTER_UNREACHABLE']);
     expect(answer.error.message).toContain('no answer');
-    expect(Date.now() - started).toBeLessThan(13_000);
     // what was confirmed stays confirmed
     expect(await world.read(id)).toMatchObject({ status: 'in_sync' });
   });
@@ -636,8 +633,8 @@ describe('a router or bridge that is away', () => {
     const { id, pppoe_username } = await world.tenant.addCustomer((await world.addPlan()).id, {
       pppoe_username: uniqueName(),
     });
+    silenceHub();
     await world.tenant.post(`/customers/${id}/activate`, {});
-    await world.waitForTry(id);
     growing(await tryTimes(world, id, 6));
     expect(await world.read(id)).toMatchObject({ status: 'pending' });
     const answer = await world.tenant.call('POST', `/customers/${id}/provisioning/sync`);
@@ -656,25 +653,25 @@ describe('a router or bridge that is away', () => {
     const plan = await world.addPlan();
     const { id } = await world.addLine(plan.id);
     await takeRouterAway();
+    silenceHub();
     await world.tenant.post(`/customers/${id}/suspend`, {});
-    await world.waitForTry(id);
     await world.query('UPDATE provisioning SET attempts = 5000');
     const [tried] = await tryTimes(world, id, 1);
     expect(tried!.delay_ms).toBe(225_000);
     await world.tenant.post(`/customers/${id}/resume`, {});
-    const { items } = await world.waitForTry(id);
-    expect(items[0]!.attempts).toBeLessThan(10);
+    expect(await tryTimes(world, id, 1)).toMatchObject([{ attempts: 1 }]);
   });
 
   test('a wrong router password is told, and not tried again and again', async () => {
     const world = await NetworkTenant.make({ router: { password: 'bukan-itu-sandinya' } });
     const { id } = await world.tenant.addCustomer((await world.addPlan()).id, { pppoe_username: uniqueName() });
+    const before_try = Date.now();
     await world.tenant.post(`/customers/${id}/activate`, {});
     const { items } = await world.waitForTry(id);
     expect(items[0]).toMatchObject({ status: 'pending', attempts: 1 });
     expect(items[0]!.last_error).toContain('refused the sign-in');
     expect(items[0]!.last_error).not.toContain('bukan-itu-sandinya');
-    expect(Date.parse(items[0]!.next_attempt_at!)).toBeGreaterThan(Date.now() + 25_000);
+    expect(Date.parse(items[0]!.next_attempt_at!)).toBeGreaterThanOrEqual(before_try + 30_000);
     const failuresLogged = async () =>
       (await readMenu('/log')).filter(row => /login failure/i.test(row.message ?? '')).length;
     const before = await failuresLogged();

@@ -240,8 +240,8 @@ describe('the sweep', () => {
     const ctx = await makeTestContext(tenant, { env: queues.env });
     const { id } = await importFile(ctx, { dry_run: false, filter_disabled: false }, '/ppp secret\nadd name=budi\n');
     expect((await sweepOne(tenant)).jobs).toEqual([]);
-    expect((await sweepOne(tenant, Date.now() + 119_000)).jobs).toEqual([]);
-    const late = await sweepOne(tenant, Date.now() + 121_000);
+    expect((await sweepOne(tenant, ctx.now + 119_000)).jobs).toEqual([]);
+    const late = await sweepOne(tenant, ctx.now + 121_000);
     expect(late.jobs.map(message => message.body)).toEqual([{ tenant_id: tenant.id, kind: 'import', job_id: id }]);
     expect(
       await consume(

@@ -126,7 +126,7 @@ class World {
   }
 
   async waitForEnd(): Promise<void> {
-    await expect.poll(async () => (await this.row()).rotation_begun_at, { timeout: 10_000 }).toBeNull();
+    await expect.poll(async () => (await this.row()).rotation_begun_at).toBeNull();
   }
 
   async types(): Promise<string[]> {

@@ -207,6 +207,18 @@ describe('a sentence', () => {
     ],
     ['router:status', { name: 'Gerbang', status: 'offline' }, 'Router Gerbang terputus', 'Router Gerbang is offline'],
     [
+      'router:status',
+      { name: 'Gerbang', status: 'unknown', happened: 'created' },
+      'Router Gerbang ditambahkan',
+      'Router Gerbang was added',
+    ],
+    [
+      'bridge:status',
+      { name: 'Kantor', status: null, happened: 'deleted' },
+      'Bridge Kantor dihapus',
+      'Bridge Kantor was removed',
+    ],
+    [
       'provisioning:status',
       { customer_id: 'c1', customer_name: 'Citra Rahayu', router_name: 'Gerbang', status: 'in_sync' },
       'Router Gerbang sudah sesuai untuk Citra Rahayu',

@@ -317,13 +317,13 @@ describe('parseExport: size', () => {
     ['comments in commands', '/ppp secret\nadd x=1 \\\n', '# \n'],
     ['one long value', '/ppp secret\nadd x="', 'a\\"'],
   ])(
+    // what looks at each byte for each byte would take many minutes
     'reads megabytes of %s in linear time',
     (name, head, unit) => {
       const start_ms = performance.now();
       const file = parseExport(head + grow(unit, name === 'secrets' ? 16_000_000 : 3_000_000));
       expect(file.items.length + file.unread.length).toBeGreaterThan(0);
-      expect(performance.now() - start_ms).toBeLessThan(10_000);
+      expect(performance.now() - start_ms).toBeLessThan(60_000);
     },
-    60_000,
   );
 });

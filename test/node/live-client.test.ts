@@ -213,16 +213,15 @@ describe('a connection that is lost', () => {
 
   it('is given up when the other side falls silent', async () => {
     hub.is_deaf = true;
-    connect({ since: 0, timing: { ping_ms: 60, silence_ms: 40 } });
+    connect({ since: 0, timing: { ping_ms: 60, silence_ms: 1000 } });
     await waitForVisits(2);
-    expect(hub.visits[0]!.heard).toEqual(['{"type":"subscribe"}', 'ping']);
+    expect(hub.visits[0]!.heard.slice(0, 2)).toEqual(['{"type":"subscribe"}', 'ping']);
     hub.is_deaf = false;
     const { socket } = hub.visits[0]!;
     // what the dead connection says later is not heard
     if (socket.readyState === socket.OPEN) socket.send(JSON.stringify({ seq: 99, event: 'customer:status', data: {} }));
-    await sleep(300);
+    await waitUntil(() => hub.last.heard.length > 4, 'pings that are answered');
     expect(hub.visits).toHaveLength(2);
-    expect(hub.last.heard.length).toBeGreaterThan(2);
     expect(messages).toEqual([]);
   });
 
@@ -266,14 +265,13 @@ describe('a connection that is lost', () => {
 
   it('is not given up while anything comes, though no ping is answered', async () => {
     hub.is_deaf = true;
-    connect({ since: 0, timing: { ping_ms: 60, silence_ms: 50 } });
+    connect({ since: 0, timing: { ping_ms: 60, silence_ms: 1000 } });
     await waitForVisits(1);
-    for (let seq = 1; seq <= 20; seq++) {
-      hub.tell(seq);
-      await sleep(20);
-    }
+    const start = performance.now();
+    let seq = 0;
+    for (; performance.now() - start < 2000; await sleep(20)) hub.tell(++seq);
+    await waitUntil(() => messages.length === seq, 'all of it');
     expect(hub.visits).toHaveLength(1);
-    expect(messages).toHaveLength(20);
   });
 });
 
@@ -289,13 +287,13 @@ describe('a token', () => {
       },
       since: 0,
     });
-    await waitUntil(() => hub.visits[0]?.heard.length === 3, 'two fresh tokens');
+    await waitUntil(() => (hub.visits[0]?.heard.length ?? 0) >= 3, 'two fresh tokens');
     expect(hub.visits).toHaveLength(1);
-    expect(hub.last.heard.slice(1).map(text => JSON.parse(text))).toEqual([
+    expect(hub.last.heard.slice(1, 3).map(text => JSON.parse(text))).toEqual([
       { type: 'auth', token: given[1] },
       { type: 'auth', token: given[2] },
     ]);
-    expect(asked).toEqual([undefined, given[0], given[1]]);
+    expect(asked.slice(0, 3)).toEqual([undefined, given[0], given[1]]);
   });
 
   it('that was refused is replaced once; the connection goes on', async () => {
@@ -381,10 +379,11 @@ describe('a token', () => {
     let asked = 0;
     connect({
       token: () => (++asked < 3 ? new Promise(() => {}) : Promise.resolve(makeToken(900))),
-      timing: { open_ms: 50 },
+      timing: { open_ms: 200 },
     });
     await waitForVisits(1);
-    expect(asked).toBe(3);
+    // more often where a slow machine doesn't open a connection in that time
+    expect(asked).toBeGreaterThanOrEqual(3);
   });
 
   it('that can not be had for now is asked for again', async () => {

@@ -95,7 +95,7 @@ export class Listener {
     this.#socket.close(1000, 'done');
   }
 
-  async until<T>(look: () => T | null | undefined | false, what: string, within_ms = 10_000): Promise<T> {
+  async until<T>(look: () => T | null | undefined | false, what: string, within_ms = 60_000): Promise<T> {
     // tests hold the wall clock still
     const end = performance.now() + within_ms;
     for (;;) {

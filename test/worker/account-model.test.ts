@@ -8,7 +8,7 @@ import type { Day, Step } from '../support/account-model/steps.ts';
 import { daysBetween, holdClock, plusDays, TimedTenant } from '../support/timed-tenant.ts';
 
 /** A customer's account against a model of it. An account costs about a second. */
-const MOST_SECONDS_PER_ACCOUNT = 10;
+const MOST_SECONDS_PER_ACCOUNT = 60;
 
 beforeEach(() => {
   // nobody listens

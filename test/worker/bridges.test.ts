@@ -53,7 +53,7 @@ test('who is online is what the bridge last told of the line’s router; where i
     expect((await bridge.report({ batch })).status).toBe(200);
   };
   const found = async (online: boolean) =>
-    (await tenant.get('/customers', { online, sort: 'created_at' })).map((each: { id: string }) => each.id);
+    (await tenant.get('/customers', { online, sort: 'customer_code' })).map((each: { id: string }) => each.id);
   const shows = async (online: string[], offline: string[]) =>
     expect([await found(true), await found(false)]).toEqual([online, offline]);
   await shows([], []);

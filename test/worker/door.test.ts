@@ -77,6 +77,8 @@ describe('limits', () => {
     const tenant = await TestTenant.signUp();
     const [one, other] = [await tenant.addUser('viewer'), await tenant.addUser('viewer')];
     const from = callerWith({});
+    // all in one minute
+    skip(0);
     const answers = await Promise.all(Array.from({ length: 130 }, () => from('GET', '/auth/me', me(one.token))));
     expect(admittedOf(answers)).toBe(100);
     const refused = answers.find(({ status }) => status === 429)!;

@@ -411,7 +411,7 @@ describe('P23 copies', () => {
     const world = await MarkedWorld.make();
     const { tenant, ids, marks } = world;
     const job = await tenant.post('/imports', { router_id: ids.routers, kind: 'secrets' });
-    await expect.poll(async () => (await tenant.get(`/jobs/${job.id}`)).status, { timeout: 60_000, interval: 50 }).toBe('completed'); // prettier-ignore
+    await expect.poll(async () => (await tenant.get(`/jobs/${job.id}`)).status, { interval: 50 }).toBe('completed'); // prettier-ignore
     ids.imports = job.import_id;
     ids.jobs = job.id;
     for (const route of routes.filter(route => route.method === 'get' && /\/(imports|jobs|customers)/.test(route.path)))

@@ -230,7 +230,7 @@ describe('re-sealing', () => {
       { numRuns: 100, endOnFailure: true },
     );
     expect(Math.min(seen.changed, seen.died, seen.lost)).toBeGreaterThan(0);
-  }, 600_000);
+  });
 
   test('what can’t be opened is told once a day, kept, and sealed anew once its key is back', async () => {
     const vault = await Vault.make();

@@ -166,7 +166,7 @@ describe('P23 secrets', () => {
           const file = `/ppp secret\nadd name=${id} password=${quoted(imported!)} profile=default\nadd name=${id} password=${quoted(imported2!)}\nadd name=a${id} password=${quoted(imported2!)} profile=none\nadd password=${quoted(imported2!)} name="no end\n`; // prettier-ignore
           const import_job = await send('POST', `/imports/file${for_real ? '' : '?dry_run=true'}`, file, { headers: text_headers }); // prettier-ignore
           expect(import_job.status, import_job.text).toBe(202);
-          if (for_real) await expect.poll(async () => (await tenant.get(`/jobs/${import_job.data.id}`)).status, { timeout: 20_000, interval: 20 }).toBe('completed'); // prettier-ignore
+          if (for_real) await expect.poll(async () => (await tenant.get(`/jobs/${import_job.data.id}`)).status, { interval: 20 }).toBe('completed'); // prettier-ignore
           // refusals that were told a secret
           await send('POST', '/customers', { ...person, pppoe_password: { it: wrong } });
           await send('POST', '/customers', { ...person, pppoe_password: `${wrong}${'x'.repeat(64)}` });

@@ -199,7 +199,7 @@ describe('sessions', () => {
     const limiter = limiterOf({ env }, `tenant:${tenant.id}`);
     const caller = { address: 'x', user_id: user.id, session_id: null };
     const isTold = async () => (await limiter.ask({ caller, counts: [], now: Date.now() })).tokens_valid_from > 0;
-    await vi.waitUntil(isTold, { timeout: 10_000, interval: 20 });
+    await expect.poll(isTold, { interval: 20 }).toBe(true);
   });
 
   test('what the limiter can’t be told of one thing holds up nothing of another', async () => {
@@ -235,12 +235,15 @@ describe('the second factor', () => {
     const begun = await call('POST', '/auth/totp', { token, body: { current_password: PASSWORD } });
     expect(begun.status, begun.text).toBe(201);
     const { secret } = begun.data;
-    const done = await call('POST', '/auth/totp/confirm', {
-      token,
-      body: { code: codeOf(secret, Date.now() - 30_000) },
-    });
-    expect(done.status, done.text).toBe(200);
-    return { secret, ...done.data };
+    // the code before, so that the present one can be used; once more where it has become too old on its way
+    for (let tries_left = 3; ; tries_left--) {
+      const done = await call('POST', '/auth/totp/confirm', {
+        token,
+        body: { code: codeOf(secret, Date.now() - 30_000) },
+      });
+      if (done.status === 200) return { secret, ...done.data };
+      if (tries_left === 0) expect.fail(done.text);
+    }
   }
 
   test('codes are those of RFC 6238', async () => {

@@ -187,6 +187,7 @@ describe('the limit of sign-ups', () => {
 
   test('P50 of 20 at once from one address exactly 5 get in; the others are told when to come again', async () => {
     const address = newAddress();
+    vi.spyOn(Date, 'now').mockReturnValue(Date.now());
     const answers = await Promise.all(Array.from({ length: 20 }, (_, i) => signUp({ slug: `serbu-${i}` }, address)));
     expect(answers.filter(answer => answer.status === 201)).toHaveLength(5);
     const refused = answers.filter(answer => answer.status === 429);
@@ -194,8 +195,7 @@ describe('the limit of sign-ups', () => {
     for (const { headers, error } of refused) {
       expect(error.code).toBe('RATE_LIMIT');
       const wait_s = Number(headers.get('retry-after'));
-      expect(wait_s).toBeGreaterThan(3590);
-      expect(wait_s).toBeLessThanOrEqual(3600);
+      expect(wait_s).toBe(3600);
       expect(headers.get('ratelimit')).toContain(`"sign-up";r=0;t=${wait_s}`);
       expect(headers.get('ratelimit-policy')).toContain('"sign-up";q=5;w=3600');
     }
@@ -556,6 +556,18 @@ describe('nothing of another tenant', () => {
     return { ...tables, alerts: by_people, devices: managed, events: asked_for };
   }
 
+  /** Admins who read what is theirs. */
+  const answerable = asked
+    .filter(
+      ({ method, path, endpoint }) => method === 'get' && path.endsWith('s') && 'list' in endpoint.definition.returns,
+    )
+    .slice(0, 6)
+    .map(route => ({
+      ...{ route: nameOf(route), user: 0, of: 0, id: 0, header: null, host: null, reference: null, search: null },
+      ...{ has_token: true, is_agreed: true },
+    }))
+    .map(wish => [wish] as [typeof wish]);
+
   test('P01 whatever a user asks, with whatever header, subdomain, id or token, no row of another tenant comes or changes', async () => {
     const worlds = [await makeMarked(0), await makeMarked(1), await makeMarked(2)];
     const databases = await Promise.all(worlds.map(({ tenant }) => tenant.database()));
@@ -577,10 +589,10 @@ describe('nothing of another tenant', () => {
         }
         if (answer.status < 300) answered += 1;
       }),
-      { numRuns: 150 },
+      { numRuns: 150, examples: answerable },
     );
-    // most wishes disagree with themselves; enough don't
-    expect(answered).toBeGreaterThan(5);
+    // most wishes disagree with themselves
+    expect(answered).toBeGreaterThanOrEqual(answerable.length);
   });
 
   test('P01 a row of another tenant looks as one that isn’t there', async () => {
