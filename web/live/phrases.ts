@@ -29,7 +29,7 @@ interface Phrases {
   receipt: Record<'voided' | 'changed', OfName>;
   ticket: Record<'ticket:created' | 'ticket:updated', OfName>;
   things: Record<'router' | 'device' | 'bridge', string>;
-  reach: Record<'online' | 'offline' | 'unknown', OfName>;
+  reach: Record<'online' | 'offline' | 'unknown' | 'created' | 'deleted', OfName>;
   line: Record<
     'pending' | 'in_sync' | 'drifted' | 'conflict' | 'failed' | 'gone',
     (router: string, whose: string) => string
@@ -88,6 +88,8 @@ export const PHRASES: Record<Language, Phrases> = {
       online: name => `${name} terhubung`,
       offline: name => `${name} terputus`,
       unknown: name => `${name}: keadaannya belum diketahui`,
+      created: name => `${name} ditambahkan`,
+      deleted: name => `${name} dihapus`,
     },
     line: {
       pending: (router, whose) => `${router} sedang disesuaikan untuk ${whose}`,
@@ -158,6 +160,8 @@ export const PHRASES: Record<Language, Phrases> = {
       online: name => `${name} is online`,
       offline: name => `${name} is offline`,
       unknown: name => `${name}: state not known yet`,
+      created: name => `${name} was added`,
+      deleted: name => `${name} was removed`,
     },
     line: {
       pending: (router, whose) => `${router} is being brought up to date for ${whose}`,

@@ -120,9 +120,10 @@ function tellOfPayment({ event, data }: Of<'payment:created' | 'payment:updated'
 function tellOfReach({ event, data }: Of<'device:status' | 'router:status' | 'bridge:status'>, say: Phrases): Sentence {
   const what = say.things[event.split(':')[0] as 'device' | 'router' | 'bridge'];
   const name = isolated(event === 'device:status' ? data.device_name : data.name);
-  const { status } = data;
+  const { status, happened } = data;
   const tone = status === 'online' ? 'good' : status === 'offline' ? 'bad' : 'plain';
-  return { tone, text: (wordFor(say.reach, status) ?? say.reach.unknown)(`${what} ${name}`.trim()) };
+  const came_or_went = happened === 'created' || happened === 'deleted' ? happened : status;
+  return { tone, text: (wordFor(say.reach, came_or_went) ?? say.reach.unknown)(`${what} ${name}`.trim()) };
 }
 
 const LINE_TONES = { pending: 'plain', in_sync: 'good', drifted: 'warn', conflict: 'warn', failed: 'bad' } as const;

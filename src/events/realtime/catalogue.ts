@@ -202,7 +202,7 @@ export const LIVE_EVENTS = {
     },
   },
   'device:status': {
-    summary: 'A device (OLT, switch, …) is online, offline, in maintenance, or nobody knows.',
+    summary: 'A device (OLT, switch, …) is online, offline, in maintenance, or nobody knows; one was added or removed.',
     needs: 'devices:read',
     data: status(DEVICE_STATUSES, { device_name: z.string().optional(), device_type: z.enum(DEVICE_TYPES).optional() }),
     example: {
@@ -215,13 +215,13 @@ export const LIVE_EVENTS = {
     },
   },
   'router:status': {
-    summary: 'A router is online, offline, or nobody knows.',
+    summary: 'A router is online, offline, or nobody knows; one was added or removed.',
     needs: 'routers:read',
     data: status(CONNECTION_STATES, { name: z.string().optional() }),
     example: { id: ROUTER_ID, status: 'offline', name: 'Gerbang', happened: 'status', previous: { status: 'online' } },
   },
   'bridge:status': {
-    summary: 'A bridge is online or offline.',
+    summary: 'A bridge is online or offline; one was added or removed.',
     needs: 'routers:read',
     data: status(CONNECTION_STATES, { name: z.string().optional() }),
     example: {

@@ -70,7 +70,8 @@ const { routes } = crud({
   secrets: SECRETS,
   prepare: async (ctx, sent, { id, before }) => {
     if (sent.url) checkBridgeUrl(ctx, sent.url);
-    if (!before || sent.url === undefined || sent.url === before.url) return { columns: sent };
+    if (!before) return { columns: { ...sent, status: 'unknown' as const } };
+    if (sent.url === undefined || sent.url === before.url) return { columns: sent };
     const [its_routers] = await read(ctx, selectItsRouters(ctx, id));
     return { columns: sent, writes: retryBridge(ctx, id), routers: its_routers.map(router => router.id) };
   },

@@ -142,6 +142,7 @@ async function prepareRouter(
   return {
     ...taken,
     columns: {
+      status: 'unknown',
       is_active: true,
       is_default: others!.count === 0,
       port: use_tls ? 8729 : 8728,
