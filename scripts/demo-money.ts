@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { unwrap, type RukunClient } from '../client/index.ts';
+import { addDays, localDate, startOfMonth } from '../src/lib/time.ts';
 
 /** The demo ISP's money: how to pay, invoices of the coming month, and some who have paid. Once. */
 
@@ -26,10 +27,8 @@ export async function fillMoney(client: RukunClient): Promise<void> {
     );
 }
 
-const nextMonth = (): string => {
-  const now = new Date();
-  return new Date(Date.UTC(now.getUTCFullYear(), now.getUTCMonth() + 1, 15)).toISOString().slice(0, 7);
-};
+/** On the demo’s calendar: it said nothing of its time zone. */
+const nextMonth = (): string => addDays(startOfMonth(localDate(Date.now(), 'Asia/Jakarta')), 32).slice(0, 7);
 
 async function runBilling(client: RukunClient, period: string): Promise<void> {
   const { id } = unwrap(await client.POST('/api/v1/billing/run', { body: { period } }));

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { afterEach, describe, expect, test, vi } from 'vitest';
+import { dayFromNow } from '../support/calendar.ts';
 import { checkBooks } from '../support/books.ts';
 import { callWith } from '../support/direct.ts';
 import { letIn } from '../support/interleave.ts';
@@ -339,7 +340,7 @@ describe('as the router has it', () => {
     await tenant.put('/settings', { suspension_policy: 'disable' });
     const { id, pppoe_username } = await world.addLine((await world.addPlan()).id);
     expect(await dialIn(pppoe_username)).toBe(true);
-    const long_ago = plusDays(new Date().toISOString().slice(0, 10), -30);
+    const long_ago = dayFromNow(-30);
     await tenant.post('/payments', { customer_id: id, amount: 1000, due_date: long_ago });
     // the clock is the bridge's as well: what is recorded now has its days of grace
     await world.query('UPDATE payments SET owed_since = ?', long_ago);

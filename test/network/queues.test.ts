@@ -8,6 +8,7 @@ import { importFile } from '../../src/resources/imports/actions.ts';
 import { forgetDirectory } from '../../src/tenancy/directory.ts';
 import { TENANT_SCHEMA_VERSION } from '../../src/tenancy/tenant-schema.ts';
 import worker from '../../src/worker.ts';
+import { dayFromNow } from '../support/calendar.ts';
 import {
   clearFaults,
   findSecret,
@@ -303,7 +304,7 @@ describe('a plan change that waits', () => {
     const { id, pppoe_username } = await world.addLine(from.id);
     const suspended = await world.addLine(from.id);
     await world.tenant.post(`/customers/${suspended.id}/suspend`, {});
-    const effective_date = new Date(Date.now() + 3 * DAY_MS).toISOString().slice(0, 10);
+    const effective_date = dayFromNow(3);
     for (const customer of [id, suspended.id])
       await world.tenant.post(`/customers/${customer}/change-plan`, { service_plan_id: to.id, effective_date });
     await world.query('UPDATE customer_plan_changes SET effective_date = ?1', '2026-01-01');

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { ERRORS, type ErrorCode } from '../../src/errors.ts';
 import { API_BASE, type Route } from '../../src/http/resource.ts';
 import { equalSignatures, NONCE_HEADER, SIGNATURE_HEADER, signAnswer } from '../../src/protocol/signature.ts';
+import { thisMonth } from './calendar.ts';
 import { findBreach, type PublishedDocument, readPublished } from './published.ts';
 import { type Answer, type CallOptions, readAnswer, type SignedParts, takeAddress, type TestBridge } from './world.ts';
 
@@ -98,7 +99,7 @@ const KNOWN: Record<string, unknown> = {
   slug: 'isp-contract',
   public_key: { kty: 'EC', crv: 'P-256', x: 'x'.repeat(43), y: 'y'.repeat(43) },
   ranges: '192.168.7.2-192.168.7.254',
-  period: new Date().toISOString().slice(0, 7),
+  period: thisMonth(),
   invoice_number_pattern: 'F/{year}/{number}',
   receipt_number_pattern: 'K/{year}/{number}',
   batch: sampleBatch(),

@@ -1,6 +1,7 @@
 import { expect } from 'vitest';
 import type { Role } from '../../src/auth/permissions.ts';
 import { API_BASE, type Route } from '../../src/http/resource.ts';
+import { dayFromNow, thisMonth } from './calendar.ts';
 import { addEntry, type TestTenant, type TestUser } from './world.ts';
 
 /** Rows of a provider to which paths and bodies of any route lead. */
@@ -74,8 +75,9 @@ async function addAlert(tenant: TestTenant, device_id: string): Promise<string> 
 
 /** The line is on; with a due, an invoice, and money that came in. */
 async function addMoney(tenant: TestTenant, customer_id: string): Promise<Record<string, string>> {
-  await tenant.post(`/customers/${customer_id}/activate`, {});
-  const period = new Date().toISOString().slice(0, 7);
+  // served last month already: a new one may begin while the test runs
+  await tenant.post(`/customers/${customer_id}/activate`, { date: dayFromNow(-40) });
+  const period = thisMonth();
   const invoice = await tenant.post('/invoices', { customer_id, period });
   const receipt = await tenant.call('POST', `/customers/${customer_id}/payments`, {
     headers: { 'idempotency-key': crypto.randomUUID() },

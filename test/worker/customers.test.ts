@@ -2,9 +2,11 @@ import { createExecutionContext, env, SELF, waitOnExecutionContext } from 'cloud
 import fc from 'fast-check';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { makeAmbient, type Context } from '../../src/context.ts';
+import { addDays } from '../../src/lib/time.ts';
 import { applyDuePlanChanges } from '../../src/resources/customers/actions.ts';
 import { findTenant } from '../../src/tenancy/directory.ts';
 import { makeContext } from '../../src/tenancy/enter.ts';
+import { dayFromNow } from '../support/calendar.ts';
 import { silenceHub } from '../support/hub.ts';
 import { type Answer, TestTenant } from '../support/world.ts';
 
@@ -785,8 +787,8 @@ describe('editing', () => {
     const tenant = await TestTenant.signUp();
     const plan = await tenant.addPlan();
     const { id } = await tenant.addCustomer(plan.id);
-    const today = new Date(Date.now() + 7 * 3_600_000).toISOString().slice(0, 10);
-    const day = (days: number) => new Date(Date.parse(today) + days * 86_400_000).toISOString().slice(0, 10);
+    const today = dayFromNow(0);
+    const day = (days: number) => addDays(today, days);
     await fc.assert(
       fc.asyncProperty(fc.integer({ min: -400, max: 400 }), fc.option(fc.constantFrom('janji')), async (days, note) => {
         const hold = () => tenant.call('POST', `/customers/${id}/hold`, { body: { until: day(days), ...(note && { note }) } }); // prettier-ignore
@@ -1034,7 +1036,7 @@ describe('what waits', () => {
     const tenant = await TestTenant.signUp();
     const [now, then, other] = [await tenant.addPlan(), await tenant.addPlan(), await tenant.addPlan()];
     const { id } = await tenant.addCustomer(now.id);
-    const later = new Date(Date.now() + 5 * 86_400_000).toISOString().slice(0, 10);
+    const later = dayFromNow(5);
     await tenant.post(`/customers/${id}/change-plan`, { service_plan_id: then.id, effective_date: later });
     expect(await tenant.get(`/customers/${id}/plan-changes`)).toMatchObject([
       { to_plan_id: then.id, applied_at: null },

@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { roleMay, ROLES, type Role } from '../../src/auth/permissions.ts';
 import { commit } from '../../src/db/commit.ts';
+import { addDays, startOfMonth } from '../../src/lib/time.ts';
 import type { Changes } from '../../src/events/event.ts';
 import { ALL_EVENTS, EVENT_NAMES, LIVE_EVENTS } from '../../src/events/realtime/catalogue.ts';
 import { LiveMessage } from '../../src/events/realtime/messages.ts';
@@ -13,6 +14,7 @@ import { storeApplied } from '../../src/provisioning/settle.ts';
 import type { JobMessage } from '../../src/queues/jobs.ts';
 import type { BridgeRow } from '../../src/resources/bridges/table.ts';
 import { forgetTenants } from '../../src/tenancy/directory.ts';
+import { dayFromNow, thisMonth } from '../support/calendar.ts';
 import { eventually } from '../support/eventually.ts';
 import { SILENT_HUB } from '../support/hub.ts';
 import { holdAfter } from '../support/interleave.ts';
@@ -241,8 +243,10 @@ async function makeOffice() {
         headers: { 'idempotency-key': crypto.randomUUID() },
       }),
     'invoices a month': async seed => {
-      const period = new Date(Date.UTC(2030, ++round)).toISOString().slice(0, 7);
-      const { status, data } = await tenant.call('POST', '/invoices', { body: { customer_id: pick(seed), period } });
+      const customer_id = pick(seed);
+      await tenant.call('POST', `/customers/${customer_id}/activate`, { body: {} });
+      const period = addDays(startOfMonth(dayFromNow(0)), 15 + 30 * (++round % 11)).slice(0, 7);
+      const { status, data } = await tenant.call('POST', '/invoices', { body: { customer_id, period } });
       if (status === 201) invoices.push(data.id);
     },
     'voids an invoice': async () => {
@@ -499,7 +503,7 @@ describe('P57 who is told', () => {
       expect(seq).toBeUndefined();
       expect(data).toMatchObject({ router_id, status: 'online', latency_ms: 3, lines_online: 2, download_kbps: 200, upload_kbps: 20 }); // prettier-ignore
     }
-    const job = await tenant.post('/billing/run', { period: new Date().toISOString().slice(0, 7) });
+    const job = await tenant.post('/billing/run', { period: thisMonth() });
     const [admin_ear, viewer_ear, technician_ear] = ears as [Listener, Listener, Listener];
     const done = () => admin_ear.named('job:progress').some(({ data }) => data.status === 'completed');
     await admin_ear.until(done, 'the end of the run');

@@ -19,6 +19,7 @@ import {
 } from '../contract.ts';
 import { addRows, idFor, resourceOf } from '../rows.ts';
 import { type Answer, call, makePublicKey, PASSWORD, TestBridge, TestTenant, type TestUser } from '../world.ts';
+import { dayFromNow, thisMonth } from '../calendar.ts';
 import type { Document, Knowledge } from './fitting.ts';
 import { attempts, type Attempt } from './requests.ts';
 
@@ -57,9 +58,9 @@ const EDGES: Readonly<Record<string, readonly unknown[]>> = {
   static_ip: [null, '10.0.0.7', '10.9.0.7', '::7'],
   address_pool: [null, 'rumah', '10.0.0.1'],
   amount: [1, 10_000, 150_000, 1_000_000_000_000],
-  period: [new Date().toISOString().slice(0, 7), '2026-12', '2027-02', '2000-01', '2099-12'],
-  date: ['2026-11-01', '2000-01-01', new Date().toISOString().slice(0, 10)],
-  payment_date: ['2026-11-01', '2000-01-01', new Date().toISOString().slice(0, 10)],
+  period: [thisMonth(), dayFromNow(40).slice(0, 7), dayFromNow(100).slice(0, 7), '2000-01', '2099-12'],
+  date: [dayFromNow(-28), '2000-01-01', dayFromNow(0)],
+  payment_date: [dayFromNow(-28), '2000-01-01', dayFromNow(0)],
   password: [PASSWORD, 'x'.repeat(200), '\u{1f9d1}'.repeat(72), 'a b c d e f'],
   new_password: [`${PASSWORD}-lain`, '\u{1f9d1}'.repeat(72)],
   customer_code: ['CUST00001', 'cust1', 'CUST99999999999999'],
