@@ -79,6 +79,11 @@ const MOST_BODY_BYTES = 16 * 1024 * 1024;
 const MOST_UNPROVEN_BYTES = 64 * 1024;
 const MOST_CONNECTIONS = 256;
 const RECEIVE_TIMEOUT_MS = 30_000;
+/**
+ * Longer than cloudflared keeps idle connections for further requests (its `keepAliveTimeout`: 90 seconds unless told). A side
+ * that hangs up first loses the request that is just being sent.
+ */
+const IDLE_TIMEOUT_MS = 120_000;
 const NONCE = /^[\x21-\x7e]{8,128}$/;
 const HASH = /^[0-9a-f]{64}$/;
 
@@ -95,7 +100,11 @@ export async function startLink(options: LinkOptions): Promise<Link> {
     getStart: () => Math.floor(now() - (elapsed_ms() - started_ms)) - 1,
   };
   let is_stopping = false;
-  const server = createServer({ requestTimeout: RECEIVE_TIMEOUT_MS, headersTimeout: RECEIVE_TIMEOUT_MS });
+  const server = createServer({
+    requestTimeout: RECEIVE_TIMEOUT_MS,
+    headersTimeout: RECEIVE_TIMEOUT_MS,
+    keepAliveTimeout: IDLE_TIMEOUT_MS,
+  });
   server.maxConnections = MOST_CONNECTIONS;
   server.on('request', (request, response) => {
     // a connection that is kept alive would hold up the end

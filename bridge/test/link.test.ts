@@ -79,6 +79,12 @@ describe('who may ask', () => {
     expect(JSON.parse(sent.text)).toEqual(HEALTHY);
   });
 
+  test('the next request may come on the same connection for longer than cloudflared keeps one that is idle', async () => {
+    const { headers } = await bridge.send(...HEALTH);
+    const [, seconds] = /^timeout=(\d+)$/.exec(headers.get('keep-alive')!)!;
+    expect(Number(seconds)).toBeGreaterThan(90);
+  });
+
   test('the query is a part of what is signed', async () => {
     expect((await bridge.send('GET', '/v1/health?a=1')).status).toBe(200);
     expect((await bridge.send('GET', '/v1/health', '', { path_sent: '/v1/health?a=1' })).status).toBe(401);
