@@ -47,7 +47,9 @@ function makeItem(menu: Menu, row: Row, show_sensitive: boolean): Item | null {
     if (field === undefined || (field.sensitive && !show_sensitive)) continue;
     const usual = builtin?.values[name] ?? field.default;
     const value = row.values.get(name) ?? field.default;
-    if (value === usual) continue;
+    // without what must be given the line could not be loaded
+    const is_asked_for = !row.builtin && menu.required?.includes(name);
+    if (value === usual && !is_asked_for) continue;
     if (value === undefined) props.set(`!${name}`, '');
     else props.set(name, field.kind.write?.(value) ?? value);
   }

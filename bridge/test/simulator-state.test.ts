@@ -14,6 +14,7 @@ add name=pool1 next-pool=pool2 ranges=10.10.0.2-10.10.0.254
 add name=pool2 ranges=10.20.0.2-10.20.0.254
 /queue simple
 add max-limit=5M/10M name=q1 target=10.10.0.9/32
+add name=semua target=""
 /ppp profile
 set *0 only-one=yes
 add name="Paket 10 Mbps" local-address=10.10.0.1 remote-address=pool1 rate-limit=5M/10M
@@ -40,6 +41,7 @@ describe('exports', () => {
         expect(second.router.rows(menu)).toEqual(first.router.rows(menu));
       }
       expect(text).toContain('add name=bridge1');
+      expect(text).toContain('add name=semua target=""');
     }
   });
 
@@ -105,7 +107,7 @@ describe('the state file', () => {
     const [client] = await startAndLogIn({ state_file });
     await client.ret('/ppp/secret/add', '=name=siti', '=password=pw');
     const read = async () => expect(await readFile(state_file, 'utf8')).toContain('name=siti password=pw');
-    await vi.waitFor(read, { timeout: 3_000 });
+    await vi.waitFor(read, { timeout: 60_000 });
     expect((await stat(state_file)).mode & 0o077).toBe(0);
   });
 
