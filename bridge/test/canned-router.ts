@@ -107,11 +107,15 @@ export async function startRouter(handle: Handler, settings: RouterSettings = {}
   return router;
 }
 
-export async function open(router: Router, options: Partial<ConnectionOptions> = {}): Promise<RouterConnection> {
-  const connection = await RouterConnection.open({ ...router.options, ...options });
+/** Goes by what stands in `options`, also by what is put there later, such as a limit for what gets no answer. */
+export async function openWith(options: ConnectionOptions): Promise<RouterConnection> {
+  const connection = await RouterConnection.open(options);
   opened.push(connection);
   return connection;
 }
+
+export const open = (router: Router, options: Partial<ConnectionOptions> = {}): Promise<RouterConnection> =>
+  openWith({ ...router.options, ...options });
 
 export async function catchError(promise: Promise<unknown>): Promise<RouterError> {
   const error = await promise.then(

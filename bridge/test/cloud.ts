@@ -57,8 +57,16 @@ export class TestCloud {
   }
 
   async start(port = 0): Promise<void> {
-    this.#server.listen(port, '127.0.0.1');
-    await once(this.#server, 'listening');
+    for (let tries = 1; ; tries++) {
+      this.#server.listen(port, '127.0.0.1');
+      try {
+        return void (await once(this.#server, 'listening'));
+      } catch (error) {
+        // one that was ours before may be of another's connection for a while
+        if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE' || tries > 600) throw error;
+        await new Promise(resolve => setTimeout(resolve, 100));
+      }
+    }
   }
 
   serve(config: BridgeConfig): void {

@@ -1,15 +1,15 @@
 import { createHash, generateKeyPairSync, sign } from 'node:crypto';
 import { createServer, type Socket } from 'node:net';
 import type { TlsOptions } from 'node:tls';
-import { afterEach, describe, expect, it, onTestFinished } from 'vitest';
-import { RouterConnection, type RouterError, type Row } from '../routeros/connection.ts';
+import { afterEach, describe, expect, it, onTestFinished, vi } from 'vitest';
+import { type ConnectionOptions, RouterConnection, type RouterError, type Row } from '../routeros/connection.ts';
 import { type SimulatorOptions, startSimulator } from '../simulator/server.ts';
 import {
   catchError,
   closeRouters,
   type Handler,
   open,
-  opened,
+  openWith,
   type Peer,
   sentence,
   sockets,
@@ -20,6 +20,7 @@ import {
 afterEach(closeRouters);
 
 const wait = (ms: number) => new Promise(resolve => setTimeout(resolve, ms));
+const waitFor = (check: () => void) => vi.waitFor(check, { timeout: 60_000, interval: 5 });
 const answerDone: Handler = (_words, peer) => peer.reply('!done');
 
 describe('signing in', () => {
@@ -33,8 +34,7 @@ describe('signing in', () => {
       });
     });
     const port = await startServer(server);
-    const connection = await RouterConnection.open({ host: '127.0.0.1', port, username: 'a', password: 'b' });
-    opened.push(connection);
+    const connection = await openWith({ host: '127.0.0.1', port, username: 'a', password: 'b' });
     expect(Buffer.from(bytes).toString('latin1')).toBe('\x06/login\x07=name=a\x0b=password=b\0');
     expect(connection).toMatchObject({ closed: false, commands_sent: 1, bytes_received: 7, tls_fingerprint: null });
   });
@@ -103,7 +103,7 @@ describe('signing in', () => {
     const silent = await startRouter(() => undefined, { is_login_ours: true });
     const abort = new AbortController();
     const opening = RouterConnection.open(silent.options, abort.signal);
-    await wait(30);
+    await waitFor(() => expect(silent.received).toHaveLength(1));
     abort.abort();
     expect((await catchError(opening)).kind).toBe('lost');
     expect((await catchError(RouterConnection.open(silent.options, abort.signal))).kind).toBe('unreachable');
@@ -223,11 +223,12 @@ describe('commands', () => {
 
   it('tells many commands apart, with at most 16 in flight and every tag once', async () => {
     const held: { name: string; peer: Peer }[] = [];
-    let most = 0;
+    let [count, most] = [0, 0];
     const router = await startRouter((words, peer) => {
       held.push({ name: words[1]!, peer });
       most = Math.max(most, held.length);
-      // Answered in bundles and backwards, so that answers cross.
+      if (++count < 500 && held.length !== 16) return;
+      // Answered in bundles and backwards, so that answers cross; before that, more could come.
       setTimeout(() => {
         for (const { name, peer: to } of held.splice(0).reverse()) {
           to.reply('!re', `=name=${name}`);
@@ -319,7 +320,7 @@ describe('bytes of any cut and size', () => {
       peer.socket.on('drain', pour);
       pour();
     });
-    const connection = await open(router);
+    const connection = await open(router, { command_timeout_ms: 600_000 });
     const error = await catchError(connection.print('/x'));
     expect(error).toMatchObject({ kind: 'protocol', message: expect.stringContaining(reason), outcome_unknown: false });
     expect(connection.bytes_received).toBeLessThan(80_000_000);
@@ -359,10 +360,14 @@ describe('when answers do not come', () => {
       else if (words[0] === '/silent/set') return;
       else peer.reply('!done');
     });
-    const connection = await open(router, { command_timeout_ms: 300 });
+    const options: ConnectionOptions = { ...router.options };
+    const connection = await openWith(options);
+    options.command_timeout_ms = 100;
     const silent = connection.set('/silent', '*1', {});
     expect(await catchError(connection.print('/late'))).toMatchObject({ kind: 'timeout', outcome_unknown: false });
     expect(await catchError(silent)).toMatchObject({ kind: 'timeout', outcome_unknown: true });
+    options.command_timeout_ms = 60_000;
+    await waitFor(() => expect(late).toHaveLength(1));
     late[0]!.reply('!re', '=name=late');
     late[0]!.reply('!done');
     expect(await connection.print('/ip/pool')).toEqual([]);
@@ -415,10 +420,9 @@ describe('when answers do not come', () => {
 
   it('an idle router that no longer answers is noticed', async () => {
     const router = await startRouter(() => undefined);
-    const connection = await open(router, { keepalive_ms: 50, command_timeout_ms: 200 });
-    for (let tries = 0; tries < 100 && !connection.closed; tries++) await wait(10);
-    expect(connection.closed).toBe(true);
-    expect(router.received[1]![0]).toBe('/system/identity/print');
+    const connection = await open(router, { keepalive_ms: 50 });
+    await waitFor(() => expect(connection.closed).toBe(true));
+    await waitFor(() => expect(router.received[1]?.[0]).toBe('/system/identity/print'));
   });
 
   it('no failure that nobody looks at reaches the process', async () => {
@@ -464,12 +468,17 @@ describe('listen', () => {
 
   it('hands rows on until it is cancelled, without a time limit', async () => {
     const router = await startRouter(startListening);
-    const connection = await open(router, { command_timeout_ms: 300 });
+    const options: ConnectionOptions = { ...router.options };
+    const connection = await openWith(options);
+    options.command_timeout_ms = 50;
     const rows: unknown[] = [];
     const ends: unknown[] = [];
     const on_end = (error: RouterError | null) => void ends.push(error);
     const listener = await connection.listen('/ppp/active', row => rows.push(row), { proplist: ['name'], on_end });
-    await wait(400);
+    await waitFor(() => expect(rows).toHaveLength(2));
+    await wait(100);
+    options.command_timeout_ms = 60_000;
+    expect(ends).toEqual([]);
     expect(rows).toEqual([
       { '.id': '*1', name: 'a' },
       { '.id': '*1', '.dead': 'true' },
@@ -581,7 +590,17 @@ describe('TLS', () => {
 
   it('ends in time where the peer speaks no TLS, or nothing', async () => {
     const plain = await startRouter(() => undefined);
-    expect((await catchError(open(plain, { tls: {}, connect_timeout_ms: 200 }))).kind).toBe('tls');
+    const heard = Promise.withResolvers<void>();
+    const silent = await startServer(
+      createServer(socket => void sockets.push(socket.once('data', () => heard.resolve()))),
+    );
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    onTestFinished(() => void vi.useRealTimers());
+    const opening = catchError(open(plain, { port: silent, tls: {}, connect_timeout_ms: 200 }));
+    await heard.promise;
+    vi.advanceTimersByTime(200);
+    vi.useRealTimers();
+    expect((await opening).kind).toBe('tls');
     const closing = await startServer(createServer(socket => void sockets.push(socket.end('no TLS here\n'))));
     expect((await catchError(open(plain, { port: closing, tls: {} }))).kind).toBe('tls');
   });
@@ -591,10 +610,13 @@ describe('the simulated router', () => {
   const connect = async (options: Partial<SimulatorOptions>) => {
     const simulator = await startSimulator({ port: 0, username: 'rukun', password: 'pa55wörd', ...options });
     onTestFinished(() => simulator.stop());
-    const access = { host: '127.0.0.1', port: simulator.port, username: 'rukun', password: 'pa55wörd' };
-    const connection = await RouterConnection.open({ ...access, command_timeout_ms: 1000 });
-    opened.push(connection);
-    return { simulator, connection };
+    const access: ConnectionOptions = {
+      host: '127.0.0.1',
+      port: simulator.port,
+      username: 'rukun',
+      password: 'pa55wörd',
+    };
+    return { simulator, access, connection: await openWith(access) };
   };
 
   it.each([
@@ -608,7 +630,7 @@ describe('the simulated router', () => {
     const listener = await connection.listen('/ppp/secret', row => rows.push(row), options);
     const id = await connection.add('/ppp/secret', { name: 'budi', comment: 'a = b\nc' });
     await connection.remove('/ppp/secret', id);
-    for (let tries = 0; tries < 100 && rows.length < 2; tries++) await wait(5);
+    await waitFor(() => expect(rows.length).toBeGreaterThan(1));
     await listener.cancel();
     expect(rows[0]).toMatchObject({ '.id': id, name: 'budi', comment: 'a = b\nc' });
     expect(rows.at(-1)).toMatchObject({ '.id': id, '.dead': expect.stringMatching(/^(true|yes)$/) });
@@ -622,12 +644,15 @@ describe('the simulated router', () => {
   });
 
   it('that monitors without end is cancelled when the time of the command is over', async () => {
-    const { simulator, connection } = await connect({});
-    const words = ['=interface=ether1'];
+    const { simulator, access, connection } = await connect({});
+    const words = ['=interface=ether1', '=interval=50ms'];
+    access.command_timeout_ms = 200;
     expect(await catchError(connection.run('/interface/monitor-traffic', words))).toMatchObject({ kind: 'timeout' });
-    await wait(50);
+    access.command_timeout_ms = 60_000;
+    // answered in order: after this nothing is on its way
+    await connection.print('/system/identity');
     const before = connection.bytes_received;
-    await wait(1200);
+    await wait(300);
     expect(connection.bytes_received).toBe(before);
     expect(connection.closed).toBe(false);
     expect(simulator.readInfo().connections).toBe(1);

@@ -5,12 +5,8 @@ import { fuzz } from './fuzz.ts';
 test.each([
   ['known', 20_261_120],
   ['new', Date.now() % 1_000_000_000],
-])(
-  'broken bytes leave nothing hanging and break nothing (%s seed %i)',
-  async (_, seed) => {
-    const result = await fuzz({ seed, cases: 1500, until_ms: performance.now() + 10_000 });
-    expect(result.failure).toBeNull();
-    expect(result.decoder_cases + result.connection_cases).toBe(1500);
-  },
-  30_000,
-);
+])('broken bytes leave nothing hanging and break nothing (%s seed %i)', async (_, seed) => {
+  const result = await fuzz({ seed, cases: 1500, until_ms: Infinity });
+  expect(result.failure).toBeNull();
+  expect(result.decoder_cases + result.connection_cases).toBe(1500);
+});

@@ -49,6 +49,8 @@ const measured = (changes: Partial<RouterMeasurement> = {}): RouterMeasurement =
   ...changes,
 });
 
+const waitFor = (check: () => void | Promise<void>) => vi.waitFor(check, { timeout: 60_000, interval: 20 });
+
 async function takeBatches(): Promise<MeasurementBatch[]> {
   const batches: MeasurementBatch[] = [];
   for (let next = await spool.readOldest(); next; next = await spool.readOldest()) {
@@ -60,16 +62,20 @@ async function takeBatches(): Promise<MeasurementBatch[]> {
 
 describe('an open batch', () => {
   test('closes at 200 routers, at 2,000 devices, and after a while', async () => {
-    const batch = new OpenBatch(tools(), 50);
+    const batch = new OpenBatch(tools(), 600_000);
     for (let i = 0; i < 450; i++) await batch.addRouter(measured(), null);
     expect(on_disk).toBe(2);
     const device: DeviceMeasurement = { device_id: randomUUID(), status: 'online', latency_ms: 1 };
     for (let i = 0; i < 4500; i++) await batch.addDevice({ ...device });
-    await vi.waitFor(() => expect(on_disk).toBe(5));
+    expect(on_disk).toBe(4);
     await batch.finish();
+    expect(on_disk).toBe(5);
+    const quick = new OpenBatch(tools(), 50);
+    await quick.addDevice({ ...device });
+    await waitFor(() => expect(on_disk).toBe(6));
     const batches = await takeBatches();
     expect(batches.flatMap(({ routers }) => routers)).toHaveLength(450);
-    expect(batches.flatMap(({ devices }) => devices)).toHaveLength(4500);
+    expect(batches.flatMap(({ devices }) => devices)).toHaveLength(4501);
   });
 
   test('leaves out what the cloud would not understand, and its counters stay where they are', async () => {
@@ -77,7 +83,7 @@ describe('an open batch', () => {
     const line = { name: 'a', session_id: '1', address: null, uptime_seconds: 1, interval_seconds: -1 };
     const odd = measured({ lines: [{ ...line, upload_bytes: 0, download_bytes: 0 }] });
     const long = measured({ identity: 'x'.repeat(3000), pools: Array(1200).fill({ name: 'p', used: 0 }) });
-    const batch = new OpenBatch(tools(), 1000);
+    const batch = new OpenBatch(tools(), 600_000);
     for (const router of [good, bad, odd, long]) await batch.addRouter(router, '"counted"');
     await batch.addDevice({ device_id: 'none', status: 'online', latency_ms: 1 });
     await batch.finish();
@@ -115,20 +121,22 @@ test('who leaves a lane early makes room for the next', async () => {
 test('devices: many at once, and those that are silent a second time at the end', async () => {
   const devices = Array.from({ length: 150 }, (_, at) => ({ id: randomUUID(), host: `10.0.0.${at}`, port: 81 }));
   const asked: string[] = [];
+  let [running, most] = [0, 0];
   const reach = async (host: string, _port: number | null, limit_ms: number) => {
     asked.push(host);
+    most = Math.max(most, ++running);
     const is_here = Number(host.split('.')[3]) >= 90;
     await new Promise(resolve => setTimeout(resolve, is_here ? 1 : limit_ms));
+    running--;
     // one that lost a packet
     const is_back = host === '10.0.0.0' && asked.filter(each => each === host).length > 1;
     return is_here || is_back
       ? { status: 'online' as const, latency_ms: 1 }
       : { status: 'offline' as const, latency_ms: null };
   };
-  const started_ms = performance.now();
   const { signal } = new AbortController();
-  await measureDevices({ ...tools(), devices, device_limit_ms: 200, signal, reach });
-  expect(performance.now() - started_ms).toBeLessThan(900);
+  await measureDevices({ ...tools(), devices, device_limit_ms: 50, signal, reach });
+  expect(most).toBe(100);
   const told = (await takeBatches()).flatMap(batch => batch.devices);
   expect(told.slice(0, 60).every(({ host, status }) => status === 'online' && host !== '10.0.0.0')).toBe(true);
   expect(told.filter(({ status }) => status === 'offline')).toHaveLength(89);
@@ -166,21 +174,32 @@ describe('the watcher', () => {
     return routers.map(({ id }) => id);
   }
 
-  const waitFor = (check: () => void | Promise<void>) => vi.waitFor(check, { timeout: 15_000, interval: 20 });
   const listSeen = (id: string) =>
     [...cloud.batches.values()].flatMap(({ routers }) => routers).filter(({ router_id }) => router_id === id);
   const silent: Handler = () => undefined;
 
-  test('routers that sign in and fall silent hold nobody up, and the doctor says so', async () => {
+  // far beyond what this waits for: what comes at all wasn't held up by them
+  const ENDLESS = 600_000;
+
+  test('routers that sign in and fall silent hold nobody up', async () => {
     const ports = await Promise.all(
       [silent, silent, silent].map(async handler => (await startRouter(handler)).options.port),
     );
-    const measure = { interval_ms: 700, early_look_ms: 100_000, tick_ms: 20, answer_limit_ms: 4500 };
-    const [first = '', , , good = ''] = await watch([...ports, simulator.port], { measure });
+    const limits = { answer_limit_ms: ENDLESS, router_limit_ms: ENDLESS };
+    const measure = { interval_ms: 700, early_look_ms: 100_000, tick_ms: 20, ...limits };
+    const pool = { command_timeout_ms: ENDLESS };
+    const [first = '', , , good = ''] = await watch([...ports, simulator.port], { measure, pool });
     await waitFor(() => expect(listSeen(good).some(({ lines }) => lines?.length === 1)).toBe(true));
     expect(listSeen(first)).toEqual([]);
-    await waitFor(() => expect(listSeen(first)[0]).toMatchObject({ status: 'online', lines: null }));
-    expect(listSeen(first)[0]?.error).toContain('did not answer all questions in time');
+  });
+
+  test('of a router that signs in and falls silent this is told, and the doctor says so', async () => {
+    const router = await startRouter(silent);
+    const measure = { interval_ms: 500, early_look_ms: 100_000, tick_ms: 20, answer_limit_ms: 1000 };
+    const [id = ''] = await watch([router.options.port], { measure });
+    const error = expect.stringContaining('did not answer all questions in time');
+    const told = expect.objectContaining({ status: 'online', lines: null, error });
+    await waitFor(() => expect(listSeen(id)).toContainEqual(told));
     await waitFor(async () => {
       const said = (await examine(bridge.state_dir, bridge.running?.port ?? 0)).filter(({ is_good }) => !is_good);
       expect(said.map(({ text }) => text).join()).toContain('did not answer all questions in time');
@@ -195,34 +214,34 @@ describe('the watcher', () => {
     };
     const ports = await Promise.all([answers, answers].map(async handler => (await startRouter(handler)).options.port));
     const measure = {
-      interval_ms: 100_000,
+      interval_ms: 1000,
       early_look_ms: 100_000,
       tick_ms: 20,
-      router_limit_ms: 30_000,
+      router_limit_ms: ENDLESS,
       silent_ms: 300,
     };
-    const started_ms = performance.now();
-    const ids = await watch([...ports, simulator.port], { measure, random: () => 0.01 });
+    const pool = { command_timeout_ms: ENDLESS };
+    const ids = await watch([...ports, simulator.port], { measure, pool, random: () => 0.5 });
     await waitFor(() => expect(listSeen(ids[2] ?? '').some(({ lines }) => lines?.length === 1)).toBe(true));
-    expect(performance.now() - started_ms).toBeLessThan(8_000);
   });
 
   test('one whose connection is cut after each answer is left alone for longer and longer', async () => {
-    let logins = 0;
+    const logins: number[] = [];
     const router = await startRouter(
       ([command], { reply, socket }) => {
-        if (command === '/login') logins++;
+        if (command === '/login') logins.push(performance.now());
         reply('!re', '=name=x');
         reply('!done');
-        if (command !== '/login') setTimeout(() => socket.destroy(), 50);
+        // the last that is asked in a look: whoever answers all of it is there
+        if (command === '/system/routerboard/print') socket.end();
       },
       { is_login_ours: true },
     );
     const measure = { interval_ms: 100_000, early_look_ms: 10, tick_ms: 10, first_wait_ms: 100, most_wait_ms: 60_000 };
     await watch([router.options.port], { measure, random: () => 0.99 });
-    await new Promise(resolve => setTimeout(resolve, 2500));
-    expect(logins).toBeGreaterThan(2);
-    expect(logins).toBeLessThan(8);
+    await waitFor(() => expect(logins.length).toBeGreaterThan(4));
+    for (const [at, least_ms] of [99, 198, 396, 792].entries())
+      expect(logins[at + 1]! - logins[at]!).toBeGreaterThanOrEqual(least_ms);
   });
 
   test('nonsense from a router is not known, and too long a name is cut', async () => {

@@ -16,7 +16,7 @@ import { TestCloud } from './cloud.ts';
 const QUIET = { measure: false, report: false };
 const FAST_REPORT = { interval_ms: 60, first_wait_ms: 20, most_wait_ms: 60 };
 const FAST_WATCH = { tick_ms: 20, early_look_ms: 60, first_wait_ms: 30, most_wait_ms: 200, interval_ms: 100 };
-const waitFor = <T>(check: () => T | Promise<T>) => vi.waitFor(check, { timeout: 10_000, interval: 20 });
+const waitFor = <T>(check: () => T | Promise<T>) => vi.waitFor(check, { timeout: 60_000, interval: 20 });
 const makeSecret = () => randomBytes(32).toString('base64url');
 
 let bridge: TestBridge;

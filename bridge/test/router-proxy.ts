@@ -10,6 +10,7 @@ export class RouterProxy {
   is_silent = false;
   /** The line is cut when so many more bytes have come from the router; null: never. */
   bytes_to_cut: number | null = null;
+  #held: (() => void)[] | null = null;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
 
@@ -30,6 +31,15 @@ export class RouterProxy {
   /** The commands after signing in, by their first words. */
   get commands(): string[] {
     return this.asked.map(words => words[0] ?? '').filter(command => command !== '/login');
+  }
+
+  /** What comes from the router waits until it is let go by what this returns. */
+  holdAnswers(): () => void {
+    const held: (() => void)[] = (this.#held = []);
+    return () => {
+      this.#held = null;
+      for (const pass of held) pass();
+    };
   }
 
   async stop(): Promise<void> {
@@ -53,7 +63,7 @@ export class RouterProxy {
       this.asked.push(...readSentences(state, chunk));
       far.write(chunk);
     });
-    far.on('data', (chunk: Buffer) => {
+    const passBack = (chunk: Buffer) => {
       if (this.is_silent) return;
       const left = this.bytes_to_cut;
       if (left === null || left > chunk.length) {
@@ -64,6 +74,10 @@ export class RouterProxy {
       this.bytes_to_cut = null;
       near.write(chunk.subarray(0, left), () => near.destroy());
       far.destroy();
+    };
+    far.on('data', (chunk: Buffer) => {
+      if (this.#held) this.#held.push(() => passBack(chunk));
+      else passBack(chunk);
     });
   }
 }

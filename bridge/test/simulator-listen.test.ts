@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import type { Simulator } from '../simulator/server.ts';
 import { logIn, makeClock, namesOf, start, startAndLogIn } from './simulator-client.ts';
 import type { RawClient, Reply, Values } from './simulator-client.ts';
@@ -12,6 +12,12 @@ async function openListener(client: RawClient, ...words: string[]): Promise<void
   client.send(...words);
   // Answered in order: once this is, the listening has begun.
   await client.run('/system/identity/print');
+}
+
+/** All that was sent until now has come there: this is answered at once, whatever waits. */
+async function reachSimulator(client: RawClient): Promise<void> {
+  client.send('/cancel', '=tag=nothing', '.tag=reached');
+  await client.takeTagged('reached', 1);
 }
 
 describe('listen', () => {
@@ -248,13 +254,13 @@ describe('cancel', () => {
 
   it('stops a command that still waits, which then never happens', async () => {
     const [client, simulator] = await startAndLogIn();
-    simulator.setFaults({ delay_ms: 250 });
+    simulator.setFaults({ delay_ms: 3_600_000 });
     client.send('/ppp/secret/add', '=name=a', '.tag=A');
+    await reachSimulator(client);
+    simulator.setFaults({ delay_ms: 50 });
     client.send('/ppp/secret/add', '=name=b', '.tag=B');
     client.send('/cancel', '=tag=A', '.tag=C');
-    const started = performance.now();
     expect((await client.takeTagged('A', 2))[0]?.values).toEqual({ ...INTERRUPTED, '.tag': 'A' });
-    expect(performance.now() - started).toBeLessThan(200);
     expect(kindsOf(await client.takeTagged('B', 1))).toEqual(['!done']);
     expect(namesOf(simulator.router.rows('/ppp/secret'))).toEqual(['b']);
   });
@@ -268,6 +274,8 @@ describe('cancel', () => {
 
 describe('the end of a connection', () => {
   it('releases all it had under way', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval'] });
+    onTestFinished(() => void vi.useRealTimers());
     const [client, simulator] = await startAndLogIn();
     const watched: string[] = [];
     const original = simulator.router.watch.bind(simulator.router);
@@ -282,18 +290,20 @@ describe('the end of a connection', () => {
     await openListener(client, '/ppp/secret/listen', '.tag=1');
     await openListener(client, '/ip/firewall/address-list/listen', '.tag=2');
     client.send('/interface/monitor-traffic', '=interface=ether1', '=interval=10ms', '.tag=3');
-    await client.takeTagged('3', 2);
+    await client.takeTagged('3', 1);
+    vi.advanceTimersByTime(10);
+    await client.takeTagged('3', 1);
     expect(watched).toHaveLength(2);
     const other = await logIn(simulator);
     simulator.setFaults({ delay_ms: 60 });
     client.send('/ppp/secret/add', '=name=late', '.tag=4');
-    await settle();
+    await reachSimulator(client);
     client.socket.destroy();
-    await new Promise(resolve => setTimeout(resolve, 80));
+    while (simulator.readInfo().connections > 1) await new Promise(resolve => setImmediate(resolve));
     expect(watched).toEqual([]);
     let checks = 0;
     simulator.router.dropExpired = () => void checks++;
-    await new Promise(resolve => setTimeout(resolve, 520));
+    vi.advanceTimersByTime(10_000);
     expect(checks).toBe(0);
     simulator.setFaults({ delay_ms: 0 });
     expect(await other.ret('/ppp/secret/print', '=count-only=')).toBe('0');

