@@ -31,8 +31,7 @@ const MAX_DOWN_MS = 3_600_000;
 const LOOPBACK_HOST = /^(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$/i;
 
 export async function startControl(port: number, controlled: Controlled) {
-  // whoever asks again now and then isn't to be hung up on just then
-  const server = createServer({ keepAliveTimeout: 120_000 }, (request, response) => {
+  const server = createServer((request, response) => {
     answerRequest(request, controlled)
       .catch((error: unknown): Answer => describeError(error))
       .then(({ status, body }) => {

@@ -3,11 +3,12 @@ import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import type { EntryResult, HealthAnswer } from '../../src/protocol/messages.ts';
 import { RouterPool } from '../apply/router-pool.ts';
 import type { Faults } from '../simulator/faults.ts';
 import { type Simulator, startSimulator } from '../simulator/server.ts';
+import { eventually } from '../../test/support/eventually.ts';
 import { makeItem, makeProfile, passwordOf, passwordsOf, ROUTER_PASSWORD, TestBridge } from './bridge-client.ts';
 import { RouterProxy } from './router-proxy.ts';
 
@@ -37,8 +38,7 @@ const findSecret = (name: string) => findSecrets(name)[0];
 const findProfile = (name: string) => simulator.router.rows('/ppp/profile').find(row => row.name === name);
 const countActive = (name: string) => simulator.router.rows('/ppp/active').filter(row => row.name === name).length;
 
-const waitFor = (check: () => void | Promise<void>) => vi.waitFor(check, { timeout: 60_000, interval: 5 });
-const isAtRouter = () => waitFor(() => expect(simulator.readInfo().connections).toBe(1));
+const isAtRouter = () => eventually(() => expect(simulator.readInfo().connections).toBe(1));
 
 const BUDI = { profiles: [makeProfile()], items: [makeItem('budi')], passwords: passwordsOf('budi') };
 
@@ -501,11 +501,11 @@ test('applies to one router wait for each other, and a newer one makes those tha
   // the first one is at the router until both of the others have come
   const letGo = proxy.holdAnswers();
   const running = bridge.apply({ ...BUDI, revision: 1 });
-  await waitFor(() => expect(proxy.commands.length).toBeGreaterThan(1));
+  await eventually(() => expect(proxy.commands.length).toBeGreaterThan(1));
   const older = bridge.failApply({ ...BUDI, revision: 2 });
-  await waitFor(() => isSeen(2));
+  await eventually(() => isSeen(2));
   const newer = bridge.apply({ ...BUDI, revision: 3 });
-  await waitFor(() => isSeen(3));
+  await eventually(() => isSeen(3));
   letGo();
   expect((await running).items[0]?.outcome).toBe('added');
   expect((await older).code).toBe('STALE_REVISION');

@@ -120,6 +120,12 @@ export class TestBridge {
     await rm(this.state_dir, { recursive: true });
   }
 
+  /** Secrets that stand in its answers or its log: there must be none. */
+  listToldSecrets(): string[] {
+    const said = [...this.answers, ...this.log_lines].join('\n');
+    return [ROUTER_PASSWORD, 'secret-of-', this.config.signing_secret].filter(secret => said.includes(secret));
+  }
+
   /** What the handlers of a bridge work with, on this one's state folder. */
   async makeTools(): Promise<BridgeTools> {
     const openSealed = makeSealedOpener(

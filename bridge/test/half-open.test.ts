@@ -2,6 +2,7 @@ import { setImmediate } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { type ConnectionOptions, RouterConnection } from '../routeros/connection.ts';
 import { type Simulator, startSimulator } from '../simulator/server.ts';
+import { eventually } from '../../test/support/eventually.ts';
 import { makeItem, makeProfile, passwordsOf, ROUTER_PASSWORD, TestBridge } from './bridge-client.ts';
 import { catchError, closeRouters, type Handler, openWith, type Peer, startRouter } from './canned-router.ts';
 import { RouterProxy } from './router-proxy.ts';
@@ -21,8 +22,6 @@ afterEach(async () => {
   await proxy.stop();
   await simulator.stop();
 });
-
-const waitFor = (check: () => void) => vi.waitFor(check, { timeout: 60_000, interval: 5 });
 
 function describeAccess(options: Partial<ConnectionOptions> = {}): ConnectionOptions {
   return { host: '127.0.0.1', port: proxy.port, username: 'rukun', password: ROUTER_PASSWORD, ...options };
@@ -119,7 +118,7 @@ describe('a command in flight', () => {
     const [read, write] = await Promise.all(asked.map(catchError));
     expect(read).toMatchObject({ kind: 'timeout', outcome_unknown: false });
     expect(write).toMatchObject({ kind: 'timeout', outcome_unknown: true });
-    await waitFor(() => expect(connection.closed).toBe(true));
+    await eventually(() => expect(connection.closed).toBe(true));
   });
 });
 

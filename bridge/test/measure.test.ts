@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type DeviceMeasurement, MeasurementBatch, type RouterMeasurement } from '../../src/protocol/messages.ts';
 import { writeConfig } from '../config.ts';
 import { examine } from '../doctor.ts';
@@ -13,6 +13,7 @@ import { measureDevices } from '../measure/round.ts';
 import type { BridgeOptions } from '../run.ts';
 import { type Simulator, startSimulator } from '../simulator/server.ts';
 import { Spool } from '../spool.ts';
+import { eventually } from '../../test/support/eventually.ts';
 import { ROUTER_PASSWORD, TestBridge } from './bridge-client.ts';
 import { closeRouters, type Handler, startRouter } from './canned-router.ts';
 import { TestCloud } from './cloud.ts';
@@ -49,8 +50,6 @@ const measured = (changes: Partial<RouterMeasurement> = {}): RouterMeasurement =
   ...changes,
 });
 
-const waitFor = (check: () => void | Promise<void>) => vi.waitFor(check, { timeout: 60_000, interval: 20 });
-
 async function takeBatches(): Promise<MeasurementBatch[]> {
   const batches: MeasurementBatch[] = [];
   for (let next = await spool.readOldest(); next; next = await spool.readOldest()) {
@@ -72,7 +71,7 @@ describe('an open batch', () => {
     expect(on_disk).toBe(5);
     const quick = new OpenBatch(tools(), 50);
     await quick.addDevice({ ...device });
-    await waitFor(() => expect(on_disk).toBe(6));
+    await eventually(() => expect(on_disk).toBe(6));
     const batches = await takeBatches();
     expect(batches.flatMap(({ routers }) => routers)).toHaveLength(450);
     expect(batches.flatMap(({ devices }) => devices)).toHaveLength(4501);
@@ -189,7 +188,7 @@ describe('the watcher', () => {
     const measure = { interval_ms: 700, early_look_ms: 100_000, tick_ms: 20, ...limits };
     const pool = { command_timeout_ms: ENDLESS };
     const [first = '', , , good = ''] = await watch([...ports, simulator.port], { measure, pool });
-    await waitFor(() => expect(listSeen(good).some(({ lines }) => lines?.length === 1)).toBe(true));
+    await eventually(() => expect(listSeen(good).some(({ lines }) => lines?.length === 1)).toBe(true));
     expect(listSeen(first)).toEqual([]);
   });
 
@@ -199,8 +198,8 @@ describe('the watcher', () => {
     const [id = ''] = await watch([router.options.port], { measure });
     const error = expect.stringContaining('did not answer all questions in time');
     const told = expect.objectContaining({ status: 'online', lines: null, error });
-    await waitFor(() => expect(listSeen(id)).toContainEqual(told));
-    await waitFor(async () => {
+    await eventually(() => expect(listSeen(id)).toContainEqual(told));
+    await eventually(async () => {
       const said = (await examine(bridge.state_dir, bridge.running?.port ?? 0)).filter(({ is_good }) => !is_good);
       expect(said.map(({ text }) => text).join()).toContain('did not answer all questions in time');
     });
@@ -222,7 +221,7 @@ describe('the watcher', () => {
     };
     const pool = { command_timeout_ms: ENDLESS };
     const ids = await watch([...ports, simulator.port], { measure, pool, random: () => 0.5 });
-    await waitFor(() => expect(listSeen(ids[2] ?? '').some(({ lines }) => lines?.length === 1)).toBe(true));
+    await eventually(() => expect(listSeen(ids[2] ?? '').some(({ lines }) => lines?.length === 1)).toBe(true));
   });
 
   test('one whose connection is cut after each answer is left alone for longer and longer', async () => {
@@ -239,7 +238,7 @@ describe('the watcher', () => {
     );
     const measure = { interval_ms: 100_000, early_look_ms: 10, tick_ms: 10, first_wait_ms: 100, most_wait_ms: 60_000 };
     await watch([router.options.port], { measure, random: () => 0.99 });
-    await waitFor(() => expect(logins.length).toBeGreaterThan(4));
+    await eventually(() => expect(logins.length).toBeGreaterThan(4));
     for (const [at, least_ms] of [99, 198, 396, 792].entries())
       expect(logins[at + 1]! - logins[at]!).toBeGreaterThanOrEqual(least_ms);
   });
@@ -255,7 +254,7 @@ describe('the watcher', () => {
     });
     const measure = { interval_ms: 200, early_look_ms: 10, tick_ms: 10 };
     const [id = ''] = await watch([router.options.port], { measure });
-    await waitFor(() => expect(listSeen(id).some(({ lines }) => lines !== null)).toBe(true));
+    await eventually(() => expect(listSeen(id).some(({ lines }) => lines !== null)).toBe(true));
     const seen = listSeen(id).find(({ lines }) => lines !== null);
     expect(seen).toMatchObject({ uptime_seconds: null, version: '7.1', identity: 'x'.repeat(100) });
     expect(seen?.lines).toMatchObject([{ name: 'x'.repeat(255), uptime_seconds: 0 }]);
@@ -267,7 +266,7 @@ describe('the watcher', () => {
     const sealed_passwords = await bridge.seal({ [router.id]: ROUTER_PASSWORD });
     cloud.watched = { tag: 'tls', routers: [router], devices: [], sealed_passwords };
     await bridge.start({ measure: { early_look_ms: 10, tick_ms: 10 }, report: { interval_ms: 100 } });
-    await waitFor(() => expect(listSeen(router.id)[0]?.tls_fingerprint).toMatch(/^[0-9a-f]{64}$/));
+    await eventually(() => expect(listSeen(router.id)[0]?.tls_fingerprint).toMatch(/^[0-9a-f]{64}$/));
     await secure.stop();
   });
 });

@@ -1,7 +1,7 @@
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { MeasurementBatch, ReportRequest } from '../../src/protocol/messages.ts';
 import { NONCE_HEADER, signAnswer, SIGNATURE_HEADER } from '../../src/protocol/signature.ts';
 import { type Disk, DISK } from '../files.ts';
@@ -11,6 +11,7 @@ import type { PostText } from '../post-text.ts';
 import { Reporter, type ReporterOptions } from '../report.ts';
 import { Spool } from '../spool.ts';
 import { WatchedStore } from '../watched.ts';
+import { eventually } from '../../test/support/eventually.ts';
 import { TestBridge } from './bridge-client.ts';
 
 interface CloudAnswer {
@@ -90,7 +91,6 @@ const addBatch = (spool: Spool, mark: number) => {
 };
 const markOf = (batch: MeasurementBatch | null) => batch?.devices[0]?.latency_ms ?? null;
 const listStored = () => stored.map(markOf);
-const waitFor = (check: () => unknown) => vi.waitFor(check, { timeout: 60_000, interval: 5 });
 
 async function listFiles(): Promise<string[]> {
   const [id = ''] = await readdir(join(state_dir, 'spool'));
@@ -100,10 +100,10 @@ async function listFiles(): Promise<string[]> {
 test('a cloud that refuses every report for minutes costs nothing', async () => {
   say = () => ({ status: 400 });
   const spool = await start(15, { most_refusals: 1 });
-  await waitFor(() => expect(reports.length).toBeGreaterThan(30));
+  await eventually(() => expect(reports.length).toBeGreaterThan(30));
   expect(spool.waiting).toBe(15);
   say = () => ({ status: 200 });
-  await waitFor(() => expect(spool.waiting).toBe(0));
+  await eventually(() => expect(spool.waiting).toBe(0));
   expect(listStored()).toEqual(Array.from({ length: 15 }, (_, at) => at + 1));
 });
 
@@ -111,16 +111,16 @@ test('one that refuses every batch and takes heartbeats, too: all come later, ea
   say = ({ batch }) => ({ status: batch ? 400 : 200 });
   // none is set aside, however often it is tried until the cloud is mended
   const spool = await start(12, { most_refusals: 1_000 });
-  await waitFor(() => expect(reports.filter(({ batch }) => batch === null).length).toBeGreaterThan(12));
+  await eventually(() => expect(reports.filter(({ batch }) => batch === null).length).toBeGreaterThan(12));
   say = () => ({ status: 200 });
-  await waitFor(() => expect(spool.waiting).toBe(0));
+  await eventually(() => expect(spool.waiting).toBe(0));
   expect(listStored().sort((a, b) => (a ?? 0) - (b ?? 0))).toEqual(Array.from({ length: 12 }, (_, at) => at + 1));
 });
 
 test('a batch that is refused again and again is set aside, and kept', async () => {
   say = ({ batch }) => ({ status: (markOf(batch) ?? 0) > 2 ? 422 : 200 });
   const spool = await start(15, { most_refusals: 3, first_retry_ms: 5, most_retry_ms: 5 });
-  await waitFor(() => expect(spool.waiting).toBe(0));
+  await eventually(() => expect(spool.waiting).toBe(0));
   expect(listStored()).toEqual([1, 2]);
   expect((await listFiles()).filter(name => name.endsWith('.refused'))).toHaveLength(13);
 });
@@ -130,17 +130,17 @@ test.each([{ status: 500 }, { status: 413, is_unsigned: true }, { status: 200, i
   async answer => {
     say = ({ batch }) => (markOf(batch) === 1 ? answer : { status: 200 });
     const spool = await start(4);
-    await waitFor(() => expect(listStored()).toEqual([2, 3, 4]));
+    await eventually(() => expect(listStored()).toEqual([2, 3, 4]));
     const heartbeats = () => reports.filter(({ batch }) => batch === null).length;
     const before = heartbeats();
-    await waitFor(() => expect(heartbeats()).toBeGreaterThan(before + 2));
+    await eventually(() => expect(heartbeats()).toBeGreaterThan(before + 2));
     // later ones go before it, and it has its turn when the cloud is mended
     await addBatch(spool, 5);
-    await waitFor(() => expect(listStored()).toEqual([2, 3, 4, 5]));
-    await waitFor(() => expect(spool.waiting).toBe(1));
+    await eventually(() => expect(listStored()).toEqual([2, 3, 4, 5]));
+    await eventually(() => expect(spool.waiting).toBe(1));
     say = () => ({ status: 200 });
-    await waitFor(() => expect(listStored()).toEqual([2, 3, 4, 5, 1]));
-    await waitFor(() => expect(spool.waiting).toBe(0));
+    await eventually(() => expect(listStored()).toEqual([2, 3, 4, 5, 1]));
+    await eventually(() => expect(spool.waiting).toBe(0));
     expect(log_lines.join()).toContain('batch_put_off');
   },
 );
@@ -148,10 +148,10 @@ test.each([{ status: 500 }, { status: 413, is_unsigned: true }, { status: 200, i
 test('a cloud that is away is no fault of the batch', async () => {
   say = () => ({ status: 503, is_unsigned: true });
   const spool = await start(2);
-  await waitFor(() => expect(reports.length).toBeGreaterThan(20));
+  await eventually(() => expect(reports.length).toBeGreaterThan(20));
   expect(log_lines.join()).not.toContain('batch_put_off');
   say = () => ({ status: 200 });
-  await waitFor(() => expect(spool.waiting).toBe(0));
+  await eventually(() => expect(spool.waiting).toBe(0));
   expect(listStored()).toEqual([1, 2]);
 });
 
@@ -159,7 +159,7 @@ test('one whose answer was lost is not sent under another number', async () => {
   let tries = 0;
   say = ({ batch }) => ({ status: markOf(batch) === 1 && tries++ < 3 ? 503 : 200 });
   const spool = await start(2);
-  await waitFor(() => expect(spool.waiting).toBe(0));
+  await eventually(() => expect(spool.waiting).toBe(0));
   expect(stored.map(({ number }) => number)).toEqual([1, 2]);
 });
 
@@ -168,7 +168,7 @@ test('a full disk and news from the cloud at once: the news hold, and the batche
   say = ({ watched_tag }) => ({ status: 200, watched: watched_tag === 't' ? null : watched });
   const write = () => Promise.reject(Object.assign(new Error('no space'), { code: 'ENOSPC' }));
   const spool = await start(5, {}, { ...DISK, write });
-  await waitFor(() => expect(spool.waiting).toBe(0));
+  await eventually(() => expect(spool.waiting).toBe(0));
   expect(reports.at(-1)?.watched_tag).toBe('t');
   expect(log_lines.filter(line => line.includes('watched_not_kept'))).toHaveLength(1);
 });
@@ -176,7 +176,7 @@ test('a full disk and news from the cloud at once: the news hold, and the batche
 test('without a spool there are heartbeats all the same', async () => {
   await writeFile(join(state_dir, 'spool'), 'not a folder');
   await start(0);
-  await waitFor(() => expect(reports.length).toBeGreaterThan(3));
+  await eventually(() => expect(reports.length).toBeGreaterThan(3));
   expect(log_lines.filter(line => line.includes('spool_failed'))).toHaveLength(1);
   await rm(join(state_dir, 'spool'));
 });

@@ -1,13 +1,14 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { PublicKey } from '../../src/protocol/messages.ts';
 import { type BridgeConfig, CONFIG_FILE, readConfig, requireConfig, writeConfig } from '../config.ts';
 import { examine } from '../doctor.ts';
 import { DISK } from '../files.ts';
 import { BridgeKeys } from '../keys.ts';
 import { type Simulator, startSimulator } from '../simulator/server.ts';
+import { eventually } from '../../test/support/eventually.ts';
 import { ROUTER_PASSWORD, TestBridge } from './bridge-client.ts';
 import { TestCloud } from './cloud.ts';
 
@@ -16,7 +17,6 @@ import { TestCloud } from './cloud.ts';
 const QUIET = { measure: false, report: false };
 const FAST_REPORT = { interval_ms: 60, first_wait_ms: 20, most_wait_ms: 60 };
 const FAST_WATCH = { tick_ms: 20, early_look_ms: 60, first_wait_ms: 30, most_wait_ms: 200, interval_ms: 100 };
-const waitFor = <T>(check: () => T | Promise<T>) => vi.waitFor(check, { timeout: 60_000, interval: 20 });
 const makeSecret = () => randomBytes(32).toString('base64url');
 
 let bridge: TestBridge;
@@ -217,13 +217,13 @@ describe('beside the cloud', () => {
 
   test('a cloud that has followed, and whose word of it was lost, gets reports as it wants them', async () => {
     await bridge.start({ measure: false, report: FAST_REPORT });
-    await waitFor(() => expect(cloud.reports.length).toBeGreaterThan(0));
+    await eventually(() => expect(cloud.reports.length).toBeGreaterThan(0));
     const next = makeSecret();
     const public_key = await offer(next);
     expect(cloud.refusals).toBe(0);
     follow(next, public_key);
     const { length } = cloud.reports;
-    await waitFor(() => expect(cloud.reports.length).toBeGreaterThan(length + 2));
+    await eventually(() => expect(cloud.reports.length).toBeGreaterThan(length + 2));
     // one report was refused and sent again at once; since then the next secret is the only one
     expect(cloud.refusals).toBe(1);
     expect([await statusFor(before.signing_secret), await statusFor(next)]).toEqual([401, 200]);
@@ -232,19 +232,19 @@ describe('beside the cloud', () => {
 
   test('a report that was on its way when the keys changed is signed anew', async () => {
     await bridge.start({ measure: false, report: FAST_REPORT });
-    await waitFor(() => expect(cloud.reports.length).toBeGreaterThan(0));
+    await eventually(() => expect(cloud.reports.length).toBeGreaterThan(0));
     const next = makeSecret();
     const public_key = await offer(next);
     // held back until the change is over
     let let_go: () => void = () => undefined;
     cloud.hold = new Promise(resolve => (let_go = resolve));
-    await waitFor(() => expect(cloud.held).toBe(1));
+    await eventually(() => expect(cloud.held).toBe(1));
     follow(next, public_key);
     expect(await statusFor(next)).toBe(200);
     const { length } = cloud.reports;
     let_go();
     cloud.hold = null;
-    await waitFor(() => expect(cloud.reports.length).toBeGreaterThan(length));
+    await eventually(() => expect(cloud.reports.length).toBeGreaterThan(length));
     expect(cloud.refusals).toBe(1);
     expect(bridge.log_lines.join()).not.toContain('report_failed');
   });
@@ -252,7 +252,7 @@ describe('beside the cloud', () => {
   test('the routers are measured on, also where the cloud is away and the bridge is killed', async () => {
     await watch();
     await bridge.start({ measure: FAST_WATCH, report: FAST_REPORT });
-    await waitFor(() => expect(countRounds('online')).toBeGreaterThan(0));
+    await eventually(() => expect(countRounds('online')).toBeGreaterThan(0));
     const next = makeSecret();
     const public_key = await offer(next);
     const doctored = await examine(bridge.state_dir, bridge.running?.port ?? 0);
@@ -263,9 +263,9 @@ describe('beside the cloud', () => {
     await bridge.running?.stop(0);
     await bridge.start({ measure: FAST_WATCH, report: FAST_REPORT });
     const rounds = countRounds('online');
-    await waitFor(() => expect(bridge.log_lines.join()).toContain('report_failed'));
+    await eventually(() => expect(bridge.log_lines.join()).toContain('report_failed'));
     cloud.answer = null;
-    await waitFor(() => expect(countRounds('online')).toBeGreaterThan(rounds + 1));
+    await eventually(() => expect(countRounds('online')).toBeGreaterThan(rounds + 1));
     expect(bridge.log_lines.join()).not.toContain('watched_not_ours');
     const after = await examine(bridge.state_dir, bridge.running?.port ?? 0);
     expect(after.filter(({ is_good }) => !is_good)).toEqual([]);
@@ -281,9 +281,9 @@ describe('beside the cloud', () => {
     const public_key = await offer(next);
     // named by a cloud that doesn't know of the new key yet
     await watch();
-    await waitFor(() => expect(countRounds('online')).toBeGreaterThan(0));
+    await eventually(() => expect(countRounds('online')).toBeGreaterThan(0));
     follow(next, public_key);
-    await waitFor(async () => expect(await statusFor(before.signing_secret)).toBe(401));
+    await eventually(async () => expect(await statusFor(before.signing_secret)).toBe(401));
     await bridge.running?.stop(0);
     await bridge.start({ measure: FAST_WATCH, report: false });
     expect(bridge.log_lines.join()).not.toContain('watched_not_ours');
@@ -294,7 +294,7 @@ describe('beside the cloud', () => {
     let sign_ins = 0;
     simulator.router.watch('/log', () => sign_ins++);
     await bridge.start({ measure: FAST_WATCH, report: FAST_REPORT });
-    await waitFor(() => expect(countRounds('offline')).toBeGreaterThan(1));
+    await eventually(() => expect(countRounds('offline')).toBeGreaterThan(1));
     expect(sign_ins).toBe(1);
     for (let i = 0; i < 2; i++) {
       const next = makeSecret();
@@ -303,7 +303,7 @@ describe('beside the cloud', () => {
       await bridge.running?.stop(0);
       await bridge.start({ measure: FAST_WATCH, report: FAST_REPORT });
       const rounds = countRounds('offline');
-      await waitFor(() => expect(countRounds('offline')).toBeGreaterThan(rounds + 1));
+      await eventually(() => expect(countRounds('offline')).toBeGreaterThan(rounds + 1));
     }
     expect(sign_ins).toBe(1);
   });

@@ -1,7 +1,8 @@
 import { readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, expect, it, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { Simulator } from '../simulator/server.ts';
+import { eventually } from '../../test/support/eventually.ts';
 import { makeFolder, namesOf, start, startAndLogIn } from './simulator-client.ts';
 
 const SAMPLE = `# 2026-09-26 20:00:00 by RouterOS 7.16
@@ -107,7 +108,7 @@ describe('the state file', () => {
     const [client] = await startAndLogIn({ state_file });
     await client.ret('/ppp/secret/add', '=name=siti', '=password=pw');
     const read = async () => expect(await readFile(state_file, 'utf8')).toContain('name=siti password=pw');
-    await vi.waitFor(read, { timeout: 60_000 });
+    await eventually(read);
     expect((await stat(state_file)).mode & 0o077).toBe(0);
   });
 

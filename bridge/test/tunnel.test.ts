@@ -7,6 +7,8 @@ import { afterEach, beforeEach, expect, onTestFinished, test, vi } from 'vitest'
 import { Backoff } from '../backoff.ts';
 import { makeLog } from '../log.ts';
 import { Tunnel, type TunnelOptions, type TunnelState } from '../tunnel.ts';
+import { eventually } from '../../test/support/eventually.ts';
+import { makeSkipTime } from './skip-time.ts';
 
 const TOKEN = Buffer.from(JSON.stringify({ a: 'account', t: 'tunnel', s: 'inner-s3cret' })).toString('base64');
 const FAKE = fileURLToPath(new URL('./fake-cloudflared.ts', import.meta.url));
@@ -86,20 +88,11 @@ function start(options: Partial<TunnelOptions> = {}): Tunnel {
   return tunnel;
 }
 
-const waitFor = (check: () => unknown) => vi.waitFor(check, { timeout: 60_000, interval: 20 });
-
-/** From here on it is so much later, for all that measures how long something lasts. */
-function skipTime(time_ms: number): void {
-  const now = performance.now.bind(performance);
-  const spy = vi.spyOn(performance, 'now').mockImplementation(() => now() + time_ms);
-  onTestFinished(() => spy.mockRestore());
-}
-
 test('runs cloudflared with the token in its environment alone, and ends it', async () => {
   await plan('ready');
   process.env.RUKUN_ENROLMENT_TOKEN = 'not-for-it';
   const tunnel = start();
-  await waitFor(() => expect(tunnel.state).toBe('up'));
+  await eventually(() => expect(tunnel.state).toBe('up'));
   delete process.env.RUKUN_ENROLMENT_TOKEN;
   const [note] = await readNotes();
   expect(note?.args).toEqual([
@@ -119,26 +112,26 @@ test('runs cloudflared with the token in its environment alone, and ends it', as
 test('starts it again when it crashes, until it stays', async () => {
   await plan('crash');
   const tunnel = start();
-  await waitFor(async () => expect(await countStarts()).toBeGreaterThan(2));
+  await eventually(async () => expect(await countStarts()).toBeGreaterThan(2));
   expect(log_lines.join()).toContain('it ended with exit code 3');
   await plan('ready');
-  await waitFor(() => expect(tunnel.state).toBe('up'));
+  await eventually(() => expect(tunnel.state).toBe('up'));
   expect(states.slice(0, 3)).toEqual(['starting', 'waiting', 'starting']);
   const [first] = (await readNotes()).slice(-1);
   const { length } = states;
   process.kill(first?.pid ?? 0, 'SIGKILL');
-  await waitFor(() => expect(states.slice(length)).toContain('waiting'));
-  await waitFor(() => expect(tunnel.state).toBe('up'));
+  await eventually(() => expect(states.slice(length)).toContain('waiting'));
+  await eventually(() => expect(tunnel.state).toBe('up'));
 });
 
 test('kills one that hangs and does not listen', async () => {
   await plan('hang');
   const tunnel = start({ stop_ms: 300 });
-  await waitFor(() => expect(tunnel.state).toBe('up'));
+  await eventually(() => expect(tunnel.state).toBe('up'));
   await plan('ready');
-  skipTime(60_000);
-  await waitFor(() => expect(log_lines.join()).toContain('it was not ready for 60 s'));
-  await waitFor(() => expect(tunnel.state).toBe('up'));
+  makeSkipTime()(60_000);
+  await eventually(() => expect(log_lines.join()).toContain('it was not ready for 60 s'));
+  await eventually(() => expect(tunnel.state).toBe('up'));
   const [hung] = await readNotes();
   expect(isAlive(hung?.pid ?? 0)).toBe(false);
 });
@@ -149,17 +142,17 @@ test('one that ends whenever it was ready is started again ever more rarely, unt
   const forget = vi.spyOn(Backoff.prototype, 'reset');
   onTestFinished(() => forget.mockRestore());
   const tunnel = start({ first_wait_ms: 20, most_wait_ms: 10_000, steady_ms: 60_000 });
-  await waitFor(() => expect(waits().length).toBeGreaterThan(3));
+  await eventually(() => expect(waits().length).toBeGreaterThan(3));
   expect(waits().slice(0, 4)).toEqual([20, 40, 80, 160]);
   await plan('ready');
   // the last one to flap may be up, too
-  await waitFor(async () => expect((await readNotes()).at(-1)?.mode).toBe('ready'));
-  await waitFor(() => expect(tunnel.state).toBe('up'));
+  await eventually(async () => expect((await readNotes()).at(-1)?.mode).toBe('ready'));
+  await eventually(() => expect(tunnel.state).toBe('up'));
   expect(forget).not.toHaveBeenCalled();
-  skipTime(60_000);
-  await waitFor(() => expect(forget).toHaveBeenCalled());
+  makeSkipTime()(60_000);
+  await eventually(() => expect(forget).toHaveBeenCalled());
   process.kill((await readNotes()).at(-1)?.pid ?? 0, 'SIGKILL');
-  await waitFor(() => expect(waits().at(-1)).toBe(20));
+  await eventually(() => expect(waits().at(-1)).toBe(20));
 });
 
 test('asking whether it is ready leaves nothing behind', async () => {
@@ -177,7 +170,7 @@ test('asking whether it is ready leaves nothing behind', async () => {
   );
   const any = vi.spyOn(AbortSignal, 'any');
   const tunnel = start({ poll_ms: 1 });
-  await waitFor(() => expect(tunnel.state).toBe('up'));
+  await eventually(() => expect(tunnel.state).toBe('up'));
   const before = made;
   await new Promise(resolve => setTimeout(resolve, 300));
   vi.unstubAllGlobals();
@@ -189,7 +182,7 @@ test('asking whether it is ready leaves nothing behind', async () => {
 test('ends, also when it hangs', async () => {
   await plan('hang');
   const tunnel = start({ stop_ms: 300 });
-  await waitFor(() => expect(tunnel.state).toBe('up'));
+  await eventually(() => expect(tunnel.state).toBe('up'));
   await plan('ready');
   // deaf as it is, it would never end by itself
   await stop();
@@ -200,11 +193,13 @@ test('says that it is missing, and finds it later', async () => {
   await plan('ready');
   const later = join(folder, 'later');
   const tunnel = start({ command: later });
-  await waitFor(() => expect(log_lines.join()).toContain(`${later} isn't there or can't be run: install cloudflared`));
+  await eventually(() =>
+    expect(log_lines.join()).toContain(`${later} isn't there or can't be run: install cloudflared`),
+  );
   expect(['waiting', 'starting']).toContain(tunnel.state);
   await writeFile(later, await readFile(command));
   await chmod(later, 0o755);
-  await waitFor(() => expect(tunnel.state).toBe('up'));
+  await eventually(() => expect(tunnel.state).toBe('up'));
 });
 
 test('without a token there is none', async () => {
@@ -221,8 +216,8 @@ test.runIf(process.platform === 'linux')('does not survive a bridge that was kil
     const options = { token: 'x', command: ${JSON.stringify(command)}, log: () => {}, random: Math.random, poll_ms: 30 };
     await new Tunnel(options).run(new AbortController().signal);`;
   const parent = spawn(process.execPath, ['--input-type=module-typescript', '-e', code], { stdio: 'ignore' });
-  await waitFor(async () => expect(await countStarts()).toBe(1));
+  await eventually(async () => expect(await countStarts()).toBe(1));
   parent.kill('SIGKILL');
   const [{ pid } = { pid: 0 }] = await readNotes();
-  await waitFor(() => expect(isAlive(pid)).toBe(false));
+  await eventually(() => expect(isAlive(pid)).toBe(false));
 });

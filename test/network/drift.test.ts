@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { checkDrift } from '../../src/jobs/check-drift.ts';
 import { sweepTenant } from '../../src/jobs/sweep.ts';
 import type { JobMessage } from '../../src/queues/jobs.ts';
+import { silenceHub } from '../support/hub.ts';
 import {
   clearFaults,
   dialIn,
@@ -18,7 +19,6 @@ import {
   takeRouterAway,
   withBridgeCalls,
 } from '../support/network-world.ts';
-import { silenceHub } from '../support/hub.ts';
 
 /** What a router holds against what it must hold: found, told of, and repaired. */
 

@@ -48,7 +48,7 @@ export async function startRotatingBridges(
     return JSON.parse(await readFile(path.join(rotating.state_dir, CONFIG_FILE), 'utf8')) as unknown;
   };
 
-  const server = createServer({ keepAliveTimeout: 120_000 }, (request, response) => {
+  const server = createServer((request, response) => {
     serve(request.method ?? '', request.url ?? '').then(
       answer => response.end(JSON.stringify(answer ?? null)),
       (error: unknown) => response.writeHead(500).end(JSON.stringify(String(error))),

@@ -62,7 +62,7 @@ async function startControl(bridge: RestartableBridge) {
       process.stdout.write(`${Buffer.concat(chunks as Buffer[]).toString('utf8')}\n`);
     } else throw new Error(`nothing here: ${url.pathname}`);
   };
-  const server = createServer({ keepAliveTimeout: 120_000 }, (request, response) => {
+  const server = createServer((request, response) => {
     steer(request).then(
       () => response.end(),
       (error: unknown) => response.writeHead(500).end(String(error)),
