@@ -80,8 +80,8 @@ const MOST_UNPROVEN_BYTES = 64 * 1024;
 const MOST_CONNECTIONS = 256;
 const RECEIVE_TIMEOUT_MS = 30_000;
 /**
- * Longer than cloudflared keeps idle connections for further requests (its `keepAliveTimeout`: 90 seconds unless told). A side
- * that hangs up first loses the request that is just being sent.
+ * Longer than cloudflared keeps idle connections for further requests (its `keepAliveTimeout`: 90 seconds unless told), so
+ * that no request is on its way while this side hangs up.
  */
 const IDLE_TIMEOUT_MS = 120_000;
 const NONCE = /^[\x21-\x7e]{8,128}$/;
